@@ -1,0 +1,1 @@
+"""Turns a conversation into tool calls: brains, consent, memory."""

@@ -1,0 +1,1 @@
+"""Language models that choose and explain, and the guided one that needs none."""

@@ -1,0 +1,1 @@
+"""A deterministic dialogue engine that is itself a LangChain chat model."""

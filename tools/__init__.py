@@ -1,0 +1,1 @@
+"""What Luthier can do: plain Python that knows no language model and no web page."""

@@ -1,0 +1,1 @@
+"""Recommends a method and knows the cost before spending."""

@@ -1,0 +1,1 @@
+"""Reads, recognises, measures and prepares data."""

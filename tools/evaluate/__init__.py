@@ -1,0 +1,1 @@
+"""Judges a tuned model against its base."""

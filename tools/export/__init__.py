@@ -1,0 +1,1 @@
+"""Turns a tuned model into files that run elsewhere, and proves they say the same."""

@@ -1,0 +1,1 @@
+"""What happened: frozen specs, events, the only SQL."""

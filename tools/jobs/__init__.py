@@ -1,0 +1,1 @@
+"""What runs: consent, launching, reconciling, and the history of jobs."""

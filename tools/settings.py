@@ -1,0 +1,158 @@
+"""This machine and this person: read once at a face, frozen, passed inside `Context`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from tools.errors import BadInput
+
+NetworkPolicy = Literal["ask", "allow", "never"]
+
+
+class Settings(BaseModel):
+    """Everything that differs between machines and people. No module reads the environment.
+
+    Attributes:
+        home: Folder with the databases, jobs, datasets and exports (`LUTHIER_HOME`).
+        work_dir: Folder that relative paths start from.
+        user_home: What `~` stands for.
+        filesystem_root: What `/` stands for; another folder only in a sandbox.
+        allowed_folders: Folders a chat may read besides `work_dir`, `home` and the samples.
+        brain: `guided`, or a LangChain provider string such as `openai:gpt-5-mini`.
+        base_url: OpenAI-compatible server for the brain.
+        network: What a chat may do beyond this machine: ask first, always, or never.
+        hub_endpoint: Address of the model hub.
+        memory_limit_gib: Use no more memory than this; None means what is free.
+        worker_threads: CPU threads a worker may use; None means all cores.
+        port: Port of the app.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    home: Path
+    work_dir: Path
+    user_home: Path
+    filesystem_root: Path = Path("/")
+    allowed_folders: tuple[Path, ...] = ()
+    brain: str = "guided"
+    base_url: str | None = None
+    api_key: SecretStr | None = None
+    network: NetworkPolicy = "ask"
+    hub_endpoint: str = "https://huggingface.co"
+    hub_token: SecretStr | None = None
+    memory_limit_gib: float | None = Field(default=None, gt=0)
+    worker_threads: int | None = Field(default=None, ge=1)
+    port: int = Field(default=7860, ge=0, le=65535)
+
+    @property
+    def database(self) -> Path:
+        """History of jobs, datasets, evaluations and approvals."""
+        return self.home / "luthier.db"
+
+    @property
+    def threads_database(self) -> Path:
+        """Conversations (LangGraph checkpoints)."""
+        return self.home / "threads.db"
+
+    def job_folder(self, job_id: str) -> Path:
+        """Folder of one job: spec.json, log.txt, checkpoints/, adapter/, exit.json."""
+        return self.home / "jobs" / job_id
+
+    def dataset_folder(self, version: str) -> Path:
+        """Folder of one prepared dataset version."""
+        return self.home / "datasets" / version
+
+    def worker_environment(self) -> dict[str, str]:
+        """Variables a worker process needs to come to the same settings, and to stay quiet."""
+        variables = {
+            "LUTHIER_HOME": str(self.home),
+            "LUTHIER_NETWORK": self.network,
+            "HF_ENDPOINT": self.hub_endpoint,
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "TOKENIZERS_PARALLELISM": "false",
+            "PYTHONUNBUFFERED": "1",
+        }
+        if self.network == "never":
+            variables["HF_HUB_OFFLINE"] = "1"
+        if self.hub_token:
+            variables["HF_TOKEN"] = self.hub_token.get_secret_value()
+        if self.memory_limit_gib:
+            variables["LUTHIER_MEMORY_LIMIT_GIB"] = str(self.memory_limit_gib)
+        if self.worker_threads:
+            variables["LUTHIER_WORKER_THREADS"] = str(self.worker_threads)
+            variables["OMP_NUM_THREADS"] = str(self.worker_threads)
+        return variables
+
+
+_ENVIRONMENT = {
+    "LUTHIER_HOME": "home",
+    "LUTHIER_BRAIN": "brain",
+    "LUTHIER_BASE_URL": "base_url",
+    "LUTHIER_API_KEY": "api_key",
+    "LUTHIER_NETWORK": "network",
+    "LUTHIER_MEMORY_LIMIT_GIB": "memory_limit_gib",
+    "LUTHIER_WORKER_THREADS": "worker_threads",
+    "LUTHIER_PORT": "port",
+    "HF_ENDPOINT": "hub_endpoint",
+    "HF_TOKEN": "hub_token",
+}
+SAVED_FIELDS = ("brain", "base_url", "network", "allowed_folders", "memory_limit_gib")
+"""Fields the Settings page may keep in `settings.json`. Keys and tokens are never written."""
+
+
+def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read settings: defaults, then `settings.json` in the home, then the environment.
+
+    Raises:
+        BadInput: A variable or the file holds a value that is not allowed.
+    """
+    variables = os.environ if environment is None else environment
+    values: dict[str, Any] = {
+        field: variables[name] for name, field in _ENVIRONMENT.items() if variables.get(name)
+    }
+    user_home = Path(variables.get("HOME") or Path.home())
+    home = Path(values.pop("home", user_home / ".luthier")).expanduser().absolute()
+    if variables.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"}:
+        values.setdefault("network", "never")
+    base = {"home": home, "work_dir": Path.cwd(), "user_home": user_home}
+    try:
+        return Settings(**base, **(_saved(home) | values))
+    except ValidationError as error:
+        names = {field: name for name, field in _ENVIRONMENT.items()}
+        first = error.errors()[0]
+        field = str(first["loc"][0])
+        raise BadInput(
+            f"The setting {names.get(field, field)} is not usable: {first['msg']}.",
+            hint=f"Correct it in the environment or in {home / 'settings.json'}.",
+        ) from error
+
+
+def save_settings(settings: Settings) -> None:
+    """Keep the fields named in `SAVED_FIELDS` for the next start."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    kept = settings.model_dump(mode="json", include=set(SAVED_FIELDS))
+    path = settings.home / "settings.json"
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def _saved(home: Path) -> dict[str, Any]:
+    path = home / "settings.json"
+    if not path.is_file():
+        return {}
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadInput(
+            f"Cannot read {path}: {error}.", hint="Correct the file, or delete it to start afresh."
+        ) from error
+    if not isinstance(values, dict):
+        raise BadInput(f"{path} is not a JSON object.", hint="Delete it to start afresh.")
+    return {key: value for key, value in values.items() if key in SAVED_FIELDS}

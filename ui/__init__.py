@@ -1,0 +1,1 @@
+"""Thin faces over the same tools: terminal, web, MCP."""
