@@ -46,7 +46,8 @@ class Context:
     @cached_property
     def store(self) -> Store:
         """The history, opened (and migrated) at first use."""
-        from tools.history.store import Store  # sqlite-utils imports pandas: half a second
+        # sqlite-utils imports pandas, which takes half a second.
+        from tools.history.store import Store  # noqa: PLC0415
 
         return Store.open(self.settings.database, clock=self.clock)
 
