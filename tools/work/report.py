@@ -1,0 +1,124 @@
+"""What a running job tells and leaves behind: the one object a worker hands to its work."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tools.errors import Unavailable
+from tools.history.events import Event, PhaseStarted, Progress, Warned
+from tools.history.jobs import JobRecord
+from tools.history.spec import EvaluationSpec, ExportSpec, TrainingSpec
+from tools.history.store import Store
+from tools.settings import Settings
+
+FLUSH_EVERY_S = 0.5
+CANCEL_FILE = "cancel"
+
+
+class Cancelled(Exception):
+    """The person asked for the job to stop. Raised by `check_cancelled`; the worker catches it."""
+
+
+class Job:
+    """A job as its own worker sees it. Events are queued and written every half second.
+
+    Attributes:
+        record: The row of the history as it was at the start.
+        folder: The job's folder and the process's working directory.
+    """
+
+    def __init__(self, record: JobRecord, settings: Settings, store: Store) -> None:
+        self.record = record
+        self.settings = settings
+        self.store = store
+        self.folder: Path = settings.job_folder(record.id)
+        self._queue: list[Event] = []
+        self._mutex = threading.Lock()
+        self._writing = threading.Lock()
+        self._ended = threading.Event()
+
+    @property
+    def id(self) -> str:
+        """Id of the job."""
+        return self.record.id
+
+    @property
+    def spec(self) -> TrainingSpec | EvaluationSpec | ExportSpec:
+        """The frozen spec."""
+        return self.record.spec
+
+    def emit(self, event: Event) -> None:
+        """Queue an event; it is in the history within half a second."""
+        with self._mutex:
+            self._queue.append(event)
+
+    def phase(self, name: str, note: str = "") -> None:
+        """Begin a part of the work. A good moment to stop: raises `Cancelled` where asked for."""
+        self.check_cancelled()
+        self.emit(PhaseStarted(phase=name, note=note))
+
+    def progress(self, phase: str, done: int, total: int, eta_s: float | None = None) -> None:
+        """Tell how far a phase is."""
+        self.emit(Progress(phase=phase, done=done, total=total, eta_s=eta_s))
+
+    def warn(self, code: str, message: str) -> None:
+        """Tell something a person should know; the job goes on."""
+        self.emit(Warned(code=code, message=message))
+
+    def check_cancelled(self) -> None:
+        """Raise `Cancelled` where a person asked for it. Cheap enough for every step."""
+        if (self.folder / CANCEL_FILE).exists():
+            raise Cancelled(self.id)
+
+    def artifact(self, name: str, path: Path) -> None:
+        """Record a result that lies under Luthier's home."""
+        relative = path.resolve().relative_to(self.settings.home.resolve())
+        self.store.jobs.record(self.id, artifacts={name: relative.as_posix()})
+
+    def measure(self, **values: Any) -> None:
+        """Record measured quantities, such as `memory_gib` or `duration_s`."""
+        self.store.jobs.record(self.id, measured=values)
+
+    def metrics(self, **values: Any) -> None:
+        """Record what judges the result, such as `eval_loss` or `accuracy`."""
+        self.store.jobs.record(self.id, metrics=values)
+
+    def flush(self) -> None:
+        """Write queued events now. What cannot be written stays queued.
+
+        Raises:
+            Unavailable: The disk is full or the database cannot be written.
+        """
+        with self._writing:
+            with self._mutex:
+                batch, self._queue = self._queue, []
+            try:
+                self.store.jobs.append(self.id, batch)
+            except BaseException:
+                with self._mutex:
+                    self._queue = batch + self._queue
+                raise
+
+    @contextmanager
+    def telling(self) -> Iterator[Job]:
+        """Write queued events in the background while the work goes on."""
+        thread = threading.Thread(target=self._flush_until_end, name="events", daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._ended.set()
+            thread.join(timeout=10 * FLUSH_EVERY_S)
+
+    def _flush_until_end(self) -> None:
+        while not self._ended.wait(FLUSH_EVERY_S):
+            try:
+                self.flush()
+            except Unavailable:
+                # The events stay queued; the work itself meets the full disk and names it.
+                time.sleep(FLUSH_EVERY_S)
