@@ -133,6 +133,12 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         ) from error
 
 
+def set_default_environment(**variables: str) -> None:
+    """Set variables that a library reads by itself, where the person has not set them."""
+    for name, value in variables.items():
+        os.environ.setdefault(name, value)
+
+
 def save_settings(settings: Settings) -> None:
     """Keep the fields named in `SAVED_FIELDS` for the next start."""
     settings.home.mkdir(parents=True, exist_ok=True)

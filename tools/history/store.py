@@ -78,6 +78,20 @@ class Store:
         check_version(path)
         return cls(path, clock)
 
+    def pulse(self) -> tuple[int, int, int, int]:
+        """Return a cheap mark that differs once a job, notice, plan or conversation changed.
+
+        A page compares it with the last one and reads nothing more while it stays the same.
+        """
+        with reading(self.path) as db:
+            row = db.execute(
+                "SELECT (SELECT coalesce(max(seq), 0) FROM events),"
+                " (SELECT coalesce(max(id), 0) FROM notices),"
+                " (SELECT count(*) FROM approvals WHERE state = 'waiting'),"
+                " (SELECT count(*) FROM threads)"
+            ).fetchone()
+        return (row[0], row[1], row[2], row[3])
+
     def save_dataset(
         self, version: str, *, fingerprint: str, source: str, manifest: dict[str, Any]
     ) -> None:
