@@ -69,8 +69,13 @@ class Settings(BaseModel):
         return self.home / "datasets" / version
 
     def worker_environment(self) -> dict[str, str]:
-        """Variables a worker process needs to come to the same settings, and to stay quiet."""
-        variables = {
+        """Variables a worker process needs to come to the same settings, and to stay quiet.
+
+        Of this process's own environment only what finds libraries, caches and devices is
+        passed on: keys and tokens of other services never reach a worker.
+        """
+        variables = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        variables |= {
             "LUTHIER_HOME": str(self.home),
             "LUTHIER_NETWORK": self.network,
             "HF_ENDPOINT": self.hub_endpoint,
@@ -102,6 +107,13 @@ _ENVIRONMENT = {
     "HF_ENDPOINT": "hub_endpoint",
     "HF_TOKEN": "hub_token",
 }
+_PASSED_ON = (
+    *("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "TEMP", "TMP"),
+    *("SYSTEMROOT", "USERPROFILE", "APPDATA", "LOCALAPPDATA", "VIRTUAL_ENV"),
+    *("HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "XDG_CACHE_HOME", "TORCH_HOME"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"),
+    *("LD_LIBRARY_PATH", "CUDA_HOME", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS"),
+)
 SAVED_FIELDS = ("brain", "base_url", "network", "allowed_folders", "memory_limit_gib")
 """Fields the Settings page may keep in `settings.json`. Keys and tokens are never written."""
 

@@ -13,13 +13,15 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+import psutil
 from filelock import FileLock, Timeout
 
-from tools.context import utc_now
+from tools.context import Context, utc_now
 from tools.errors import ToolError, Unavailable
 from tools.history.events import Failed
 from tools.history.store import Store
 from tools.jobs.ending import Ending, apply_ending, write_ending
+from tools.jobs.reconcile import reconcile
 from tools.settings import read_settings
 from tools.work.report import Cancelled, Job
 
@@ -122,10 +124,8 @@ def _end(job: Job, ending: Ending) -> None:
 
 
 def _admit_next(job: Job) -> None:
-    from tools.context import Context  # noqa: PLC0415 - only an ending worker launches
-    from tools.jobs.launch import admit  # noqa: PLC0415
-
-    admit(Context(job.settings), leaving=True)
+    # This process still holds the memory that the next job may have.
+    reconcile(Context(job.settings), leaving_bytes=psutil.Process().memory_info().rss)
 
 
 def _say(line: str) -> None:

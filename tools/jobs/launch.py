@@ -1,0 +1,157 @@
+"""From a spec to a process of its own: submitting, admission and the detached start."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import psutil
+from filelock import FileLock
+
+from tools.context import Context
+from tools.errors import Unavailable
+from tools.history.jobs import JobRecord
+from tools.history.spec import EvaluationSpec, ExportSpec, TrainingSpec
+from tools.jobs.ending import Ending, apply_ending, write_durably
+
+_GIB = 2**30
+_UNPREDICTED_GIB = 0.75
+"""Reserved for a job that came without a prediction: torch and its libraries take about 0.5."""
+
+
+def submit(
+    ctx: Context,
+    spec: TrainingSpec | EvaluationSpec | ExportSpec,
+    *,
+    name: str,
+    parent: str | None = None,
+    thread_id: str | None = None,
+    approval_id: str | None = None,
+    predicted: dict[str, Any] | None = None,
+) -> JobRecord:
+    """Store a job and start it, or let it queue. The same `approval_id` starts only one job.
+
+    Raises:
+        Unavailable: The job's folder cannot be written; the job is then `failed`.
+    """
+    record = ctx.store.jobs.create(
+        spec,
+        name=name,
+        approval_id=approval_id,
+        parent=parent,
+        thread_id=thread_id,
+        predicted=predicted,
+    )
+    folder = ctx.settings.job_folder(record.id)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_durably(folder / "spec.json", spec.model_dump_json(indent=2).encode())
+    except OSError as error:
+        problem = Unavailable(
+            f"Cannot write to {folder}: {error.strerror or error}.",
+            hint="Free some disk space or check the folder's permissions, then start it again.",
+        )
+        ctx.store.jobs.set_state(
+            record.id, "failed", expected=["queued"], error=problem.as_dict(), reason=str(problem)
+        )
+        raise problem from error
+    admit(ctx)
+    return ctx.store.jobs.get(record.id)
+
+
+def admit(ctx: Context, *, leaving_bytes: int = 0) -> list[str]:
+    """Start the queued jobs that there is room for, oldest first, under a machine-wide lock.
+
+    Args:
+        leaving_bytes: Memory of the calling process that is about to become free.
+
+    Returns:
+        Ids of the jobs that were started.
+    """
+    started: list[str] = []
+    if not ctx.store.jobs.find(states=["queued"], limit=1):
+        return started
+    with FileLock(ctx.settings.home / "admission.lock"):
+        running = ctx.store.jobs.find(states=["running"])
+        for record in reversed(ctx.store.jobs.find(states=["queued"])):
+            if why_it_waits(ctx, record, running, leaving_bytes=leaving_bytes) is None:
+                if _start(ctx, record):
+                    started.append(record.id)
+                running = ctx.store.jobs.find(states=["running"])
+    return started
+
+
+def why_it_waits(
+    ctx: Context, record: JobRecord, running: list[JobRecord], *, leaving_bytes: int = 0
+) -> str | None:
+    """Return why a queued job cannot start now, or None where it can.
+
+    Two trainings on one device only slow each other down, so they run one after the other.
+    What running jobs were predicted to use but do not use yet counts as taken.
+    """
+    device = _device(record)
+    for other in running:
+        if record.kind == other.kind == "train" and _device(other) == device:
+            return f"It waits for {other.id}: one training at a time on this {device}."
+    needs = _needed_gib(record)
+    free = free_memory_gib() + leaving_bytes / _GIB - sum(map(_still_to_come_gib, running))
+    if ctx.settings.memory_limit_gib:
+        free = min(free, ctx.settings.memory_limit_gib - sum(map(_needed_gib, running)))
+    if needs > free:
+        return f"It waits for memory: it needs {needs:.1f} GiB and {max(free, 0):.1f} are free."
+    return None
+
+
+def free_memory_gib() -> float:
+    """Return the memory that can be used now without swapping, in GiB."""
+    return float(psutil.virtual_memory().available) / _GIB
+
+
+def _device(record: JobRecord) -> str:
+    return str(getattr(record.spec, "device", "cpu"))
+
+
+def _needed_gib(record: JobRecord) -> float:
+    # On a GPU the prediction is about its memory, and the plan has held it against that.
+    if _device(record) != "cpu":
+        return _UNPREDICTED_GIB
+    return float(record.predicted.get("memory_gib") or _UNPREDICTED_GIB)
+
+
+def _still_to_come_gib(record: JobRecord) -> float:
+    try:
+        used = psutil.Process(record.pid).memory_info().rss / _GIB if record.pid else 0.0
+    except psutil.Error:
+        used = 0.0
+    return max(0.0, _needed_gib(record) - used)
+
+
+def _start(ctx: Context, record: JobRecord) -> bool:
+    if not ctx.store.jobs.set_state(record.id, "running", expected=["queued"]):
+        return False
+    folder = ctx.settings.job_folder(record.id)
+    try:
+        with (folder / "log.txt").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "tools.work.worker", record.id],
+                cwd=folder,
+                env=ctx.settings.worker_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+    except OSError as error:
+        problem = Unavailable(
+            f"The worker of {record.id} cannot be started: {error.strerror or error}.",
+            hint="Check disk space and memory, then start it again.",
+        )
+        ending = Ending(state="failed", notice=str(problem), error=problem.as_dict())
+        apply_ending(ctx.store, record, ending)
+        return False
+    ctx.store.jobs.record(record.id, pid=process.pid)
+    # A child that nobody waits for would stay behind as a zombie.
+    threading.Thread(target=process.wait, name=f"reap {record.id}", daemon=True).start()
+    return True
