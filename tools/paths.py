@@ -15,8 +15,9 @@ def resolve_input(ctx: Context, text: str) -> Path:
 
     `~` is the person's home, relative names start at the working folder, and `data/samples/…`
     (or a bare sample's file name) falls back to the shipped samples. Where a brain may have
-    chosen the path, it must lie in the working folder, Luthier's home, the samples or a folder
-    the person allowed; symbolic links are followed before that is checked.
+    chosen the path, it must lie in the working folder, Luthier's data, the samples or a folder
+    the person allowed, and not under a hidden name (`.ssh`, `.env`); symbolic links are followed
+    before that is checked.
 
     Raises:
         NotFound: Nothing is there.
@@ -77,4 +78,11 @@ def _is_allowed(settings: Settings, path: Path) -> bool:
     roots = [settings.work_dir, settings.home / "datasets", settings.home / "uploads"]
     roots += [locate(settings, str(folder)) for folder in settings.allowed_folders]
     roots.append(shipped("samples"))
-    return any(path.is_relative_to(root.resolve()) for root in roots)
+    return any(_is_openly_inside(path, root.resolve()) for root in roots)
+
+
+def _is_openly_inside(path: Path, root: Path) -> bool:
+    """Tell whether a path lies in a folder without passing a hidden name on the way."""
+    if not path.is_relative_to(root):
+        return False
+    return not any(part.startswith(".") for part in path.relative_to(root).parts)

@@ -20,7 +20,7 @@ def test_the_module_docstring_draws_every_error(cls: type[ToolError]) -> None:
     assert cls.__name__ in (errors.__doc__ or "")
 
 
-@pytest.mark.parametrize("problem,hint", [("", "Do this."), ("Broken.", " ")])
+@pytest.mark.parametrize(("problem", "hint"), [("", "Do this."), ("Broken.", " ")])
 def test_an_error_without_a_problem_or_a_next_step_cannot_be_made(problem: str, hint: str) -> None:
     with pytest.raises(ValueError, match="needs"):
         ToolError(problem, hint=hint)
@@ -32,9 +32,9 @@ def _raised() -> list[tuple[str, ast.Call]]:
     for package in ("tools", "assistant", "ui"):
         for path in (ROOT / package).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                    if node.func.id in names:
-                        found.append((f"{path.relative_to(ROOT)}:{node.lineno}", node))
+                named = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+                if named and node.func.id in names:
+                    found.append((f"{path.relative_to(ROOT)}:{node.lineno}", node))
     return found
 
 
