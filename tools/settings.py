@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, SkipValidation, ValidationError
 
 from tools.errors import BadInput
 
 NetworkPolicy = Literal["ask", "allow", "never"]
+
+
+class Workers(Protocol):
+    """What stands in for worker processes. Only the assistant's suite sets one."""
+
+    def start(self, settings: Settings, job_id: str) -> int | None:
+        """Take over a job that was just admitted; return the id of its process, if it has one."""
+
+    def answer(self, settings: Settings, target: str, prompt: str) -> str:
+        """Return what the model called `target` says to a prompt."""
 
 
 class Settings(BaseModel):
@@ -31,9 +42,10 @@ class Settings(BaseModel):
         memory_limit_gib: Use no more memory than this; None means what is free.
         worker_threads: CPU threads a worker may use; None means all cores.
         port: Port of the app.
+        workers: Stands in for worker processes; None starts real ones. Never saved or read.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     home: Path
     work_dir: Path
@@ -49,6 +61,9 @@ class Settings(BaseModel):
     memory_limit_gib: float | None = Field(default=None, gt=0)
     worker_threads: int | None = Field(default=None, ge=1)
     port: int = Field(default=7860, ge=0, le=65535)
+    workers: Annotated[Workers | None, SkipValidation] = Field(
+        default=None, exclude=True, repr=False
+    )
 
     @property
     def database(self) -> Path:
@@ -149,6 +164,21 @@ def set_default_environment(**variables: str) -> None:
     """Set variables that a library reads by itself, where the person has not set them."""
     for name, value in variables.items():
         os.environ.setdefault(name, value)
+
+
+@contextmanager
+def extra_environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set variables of this process for a while, as the suite does with its canaries."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def save_settings(settings: Settings) -> None:

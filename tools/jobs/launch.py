@@ -131,6 +131,9 @@ def _still_to_come_gib(record: JobRecord) -> float:
 def _start(ctx: Context, record: JobRecord) -> bool:
     if not ctx.store.jobs.set_state(record.id, "running", expected=["queued"]):
         return False
+    if ctx.settings.workers is not None:
+        ctx.store.jobs.record(record.id, pid=ctx.settings.workers.start(ctx.settings, record.id))
+        return True
     folder = ctx.settings.job_folder(record.id)
     try:
         with (folder / "log.txt").open("ab") as log:
