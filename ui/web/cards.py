@@ -1,0 +1,219 @@
+"""Cards in the conversation: a plan that waits, a verdict, an export, a problem. All escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tools.history.approvals import Approval
+from tools.history.jobs import JobRecord
+from ui.web.charts import against_base
+from ui.web.escape import h, shorten
+from ui.web.words import DASH, clock, gib, interval, number
+
+_QUESTIONS = {
+    "start_training": "Start this training?",
+    "forget": "Delete these files for good?",
+    "network": "Reach beyond this machine?",
+}
+_DECIDED = {
+    "granted": "Approved",
+    "declined": "Declined; nothing was started",
+    "superseded": "Replaced by a newer plan",
+    "expired": "Expired; ask again for a fresh plan",
+    "void": "Void: the data changed since the plan was made",
+}
+
+
+def facts(pairs: Sequence[tuple[str, str]], css: str = "facts") -> str:
+    """Return a list of label and value; both are escaped."""
+    rows = "".join(f"<div><dt>{h(k)}</dt><dd>{h(v)}</dd></div>" for k, v in pairs if v)
+    return f'<dl class="{css}">{rows}</dl>'
+
+
+def approval_card(approval: Approval) -> str:
+    """Return the card of a plan that waits: what will run, on what, at what cost."""
+    title = _QUESTIONS.get(approval.action, "Go ahead?")
+    pairs = [(_label(key), _text(value)) for key, value in approval.card.items()]
+    return (
+        f'<section class="card ask" aria-label="{h(title)}"><h3>{h(title)}</h3>'
+        f'<p class="subject">{h(approval.subject)}</p>{facts(pairs)}'
+        f'<p class="hash">plan <code title="{h(approval.plan_hash)}">'
+        f"{h(approval.plan_hash[:8])}</code>: exactly this, once</p></section>"
+    )
+
+
+def approval_line(approval: Approval) -> str:
+    """Return what became of a plan, in one line, for its place in the conversation."""
+    said = _DECIDED.get(approval.state, "Waits for your answer below")
+    outcome = f": {approval.outcome}" if approval.state == "granted" and approval.outcome else ""
+    return (
+        f'<p class="decided {h(approval.state)}"><b>{h(said)}{h(outcome)}</b>'
+        f" <span>{h(shorten(approval.subject, 90))}</span>"
+        f' <code title="{h(approval.plan_hash)}">plan {h(approval.plan_hash[:8])}</code></p>'
+    )
+
+
+def problem_card(message: str, hint: str, title: str = "That did not work") -> str:
+    """Return a failure: what happened and what to do."""
+    return (
+        f'<section class="card problem" role="alert"><h3>{h(title)}</h3>'
+        f"<p>{h(message)}</p><p class='next'>{h(hint)}</p></section>"
+    )
+
+
+def job_card(job: JobRecord, told: str) -> str:
+    """Return the card for a job that ended."""
+    if job.state != "succeeded":
+        return _unfinished_card(job, told)
+    if job.kind == "train":
+        return verdict_card(job)
+    if job.kind == "export":
+        return _export_card(job)
+    return _evaluation_card(job, told)
+
+
+def verdict_card(job: JobRecord) -> str:
+    """Return the verdict on a training run: one word, the reason, base against tuned."""
+    metrics = job.metrics
+    word = str(metrics.get("verdict") or "done")
+    pairs = [
+        ("validation loss", _from_to(metrics, "eval_loss")),
+        ("perplexity", _from_to(metrics, "perplexity", 1)),
+        ("macro F1", _from_to(metrics, "macro_f1")),
+        ("time", _beside(job, "duration_s", clock)),
+        ("memory", _beside(job, "memory_gib", gib)),
+    ]
+    return (
+        f'<section class="card verdict" aria-label="Verdict on {h(job.id)}">'
+        f'<header><span class="word {_tone(word)}">{h(word)}</span>'
+        f"<span>{h(job.id)}</span></header>"
+        f"<p>{h(metrics.get('verdict_text') or 'The run ended as planned.')}</p>"
+        f"{_headline(metrics)}{facts(pairs)}{_samples(metrics)}</section>"
+    )
+
+
+def _headline(metrics: Mapping[str, Any]) -> str:
+    tuned, base = metrics.get("accuracy"), metrics.get("base_accuracy")
+    if tuned is None:
+        return ""
+    span = interval(metrics.get("accuracy_low"), metrics.get("accuracy_high"))
+    n = metrics.get("n")
+    before = f"{number(base)} → " if base is not None else ""
+    return (
+        f'<p class="headline">accuracy <b>{before}{number(tuned)}</b> {span}'
+        f"{f', n = {n:,}' if isinstance(n, int) else ''}</p>"
+        f"{against_base(_span(metrics, 'base_'), _span(metrics, ''))}"
+    )
+
+
+def _span(metrics: Mapping[str, Any], prefix: str) -> tuple[float, float, float] | None:
+    value = metrics.get(f"{prefix}accuracy")
+    if value is None:
+        return None
+    low, high = metrics.get(f"{prefix}accuracy_low"), metrics.get(f"{prefix}accuracy_high")
+    return (
+        float(value),
+        float(low if low is not None else value),
+        float(high if high is not None else value),
+    )
+
+
+def _from_to(metrics: Mapping[str, Any], name: str, digits: int = 2) -> str:
+    tuned, base = metrics.get(name), metrics.get(f"base_{name}")
+    if tuned is None:
+        return ""
+    return f"{number(base, digits)} → {number(tuned, digits)}" if base else number(tuned, digits)
+
+
+def _beside(job: JobRecord, quantity: str, shown: Callable[[Any], str]) -> str:
+    """Measured beside predicted, where there are both."""
+    measured, predicted = job.measured.get(quantity), job.predicted.get(quantity)
+    if measured is None:
+        return ""
+    expected = predicted.get("expected") if isinstance(predicted, dict) else predicted
+    return shown(measured) + (f", predicted {shown(expected)}" if expected is not None else "")
+
+
+def _samples(metrics: Mapping[str, Any]) -> str:
+    parts = []
+    for key, title in (("gains", "Best gains"), ("regressions", "Worst regressions")):
+        rows = metrics.get(key) or []
+        if not rows:
+            continue
+        items = "".join(
+            f"<li><q>{h(shorten(str(row.get('prompt', '')), 140))}</q>"
+            f"<span>base <b>{h(shorten(str(row.get('base', DASH)), 60))}</b>, tuned"
+            f" <b>{h(shorten(str(row.get('tuned', DASH)), 60))}</b>, right"
+            f" <b>{h(shorten(str(row.get('expected', DASH)), 60))}</b></span></li>"
+            for row in rows[:3]
+        )
+        parts.append(
+            f'<details class="samples"><summary>{title}</summary><ul>{items}</ul></details>'
+        )
+    return "".join(parts)
+
+
+def _export_card(job: JobRecord) -> str:
+    metrics = job.metrics
+    speeds = metrics.get("tokens_per_second") or {}
+    pairs = [(f"{_label(k)} speed", f"{number(v, 0)} tokens/s") for k, v in speeds.items()]
+    pairs += [(_label(k), str(v)) for k, v in job.artifacts.items()]
+    pairs += [("time", _beside(job, "duration_s", clock))]
+    return (
+        f'<section class="card export" aria-label="Export {h(job.id)}"><header>'
+        f'<span class="word good">verified</span><span>{h(job.id)}</span></header>'
+        "<p>The exported model answers as the tuned one does; the parity gate passed.</p>"
+        f"{_parity(metrics)}{facts(pairs)}</section>"
+    )
+
+
+def _parity(metrics: Mapping[str, Any]) -> str:
+    parity = metrics.get("parity")
+    if not isinstance(parity, Mapping):
+        return ""
+    measures = parity.get("measures", parity)
+    pairs = [
+        (_label(str(k)), number(v, 3) if isinstance(v, float) else str(v))
+        for k, v in measures.items()
+        if isinstance(v, int | float | str)
+    ]
+    return facts(pairs)
+
+
+def _evaluation_card(job: JobRecord, told: str) -> str:
+    return (
+        f'<section class="card verdict" aria-label="Evaluation {h(job.id)}"><header>'
+        f'<span class="word good">measured</span><span>{h(job.id)}</span></header>'
+        f"<p>{h(told)}</p>{_headline(job.metrics)}{_samples(job.metrics)}</section>"
+    )
+
+
+def _unfinished_card(job: JobRecord, told: str) -> str:
+    error = job.error or {}
+    refused = error.get("refused_by")
+    word = f"refused by the {refused} gate" if refused else job.state
+    return (
+        f'<section class="card problem" aria-label="{h(job.id)} {h(job.state)}"><header>'
+        f'<span class="word bad">{h(word)}</span><span>{h(job.id)}</span></header>'
+        f"<p>{h(error.get('message') or told)}</p>"
+        f"<p class='next'>{h(error.get('hint') or '')}</p></section>"
+    )
+
+
+def _tone(word: str) -> str:
+    return {"ship": "good", "promising": "good", "regressed": "bad"}.get(word, "plain")
+
+
+def _label(key: str) -> str:
+    return key.replace("_", " ")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return number(value)
+    if isinstance(value, list | tuple):
+        return ", ".join(_text(part) for part in value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{_label(str(k))} {_text(v)}" for k, v in value.items())
+    return DASH if value is None else str(value)

@@ -1,0 +1,193 @@
+"""Small charts as inline SVG: no script, no fonts of their own, colours from the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from ui.web.escape import h, shorten
+
+Point = tuple[float, float]
+_MOST_POINTS = 240
+
+
+def loss_curve(
+    train: Sequence[Point],
+    validation: Sequence[Point],
+    *,
+    total_steps: float | None = None,
+    width: int = 288,
+    height: int = 150,
+) -> str:
+    """Return training and validation loss over steps; the axis ends at the planned last step."""
+    points = [*train, *validation]
+    if not points:
+        return ""
+    left, right, top, bottom = 38, 8, 10, 24
+    last = max(total_steps or 0, *(x for x, _ in points), 1)
+    low, high = _range([y for _, y in points])
+
+    def place(series: Sequence[Point]) -> list[Point]:
+        return [
+            (
+                left + (width - left - right) * x / last,
+                top + (height - top - bottom) * (high - y) / (high - low),
+            )
+            for x, y in _thin(series)
+        ]
+
+    parts = [_grid(low, high, last, (left, right, top, bottom), width, height)]
+    if train:
+        parts.append(_line(place(train), "train"))
+    if validation:
+        dots = place(validation)
+        parts.append(_line(dots, "validation"))
+        parts += [
+            f'<circle class="validation" cx="{x:.1f}" cy="{y:.1f}" r="2.5"/>' for x, y in dots
+        ]
+    words = _curve_in_words(train, validation)
+    return (
+        f'<svg class="curve" viewBox="0 0 {width} {height}" role="img" aria-label="{h(words)}">'
+        f"<title>{h(words)}</title>{''.join(parts)}</svg>"
+    )
+
+
+def bars(counts: Sequence[tuple[str, int]], *, most: int = 12) -> str:
+    """Return horizontal bars, largest first, with count and share; the rest in one line."""
+    if not counts:
+        return ""
+    total, top = sum(n for _, n in counts) or 1, max(n for _, n in counts) or 1
+    rows = [
+        f'<tr><th scope="row">{h(shorten(name, 40))}</th>'
+        f'<td class="track"><i style="width:{100 * n / top:.1f}%"></i></td>'
+        f'<td class="num">{n:,}</td><td class="num quiet">{100 * n / total:.0f} %</td></tr>'
+        for name, n in counts[:most]
+    ]
+    if len(counts) > most:
+        rest = counts[most:]
+        rows.append(
+            f'<tr><th scope="row" class="quiet">{len(rest)} more</th><td></td>'
+            f'<td class="num quiet">{sum(n for _, n in rest):,}</td><td></td></tr>'
+        )
+    return f'<table class="bars"><tbody>{"".join(rows)}</tbody></table>'
+
+
+def histogram(
+    edges: Sequence[float],
+    counts: Sequence[int],
+    *,
+    cut: float | None = None,
+    unit: str = "tokens",
+    width: int = 420,
+    height: int = 140,
+) -> str:
+    """Return a histogram with, where given, the line at which rows are cut."""
+    if not counts or len(edges) != len(counts) + 1:
+        return ""
+    left, bottom, top = 8, 26, 8
+    low, high, most = edges[0], max(edges[-1], edges[0] + 1), max(counts) or 1
+    span = width - 2 * left
+
+    def at(value: float) -> float:
+        return left + span * (min(value, high) - low) / (high - low)
+
+    blocks = []
+    for (start, end), count in zip(pairwise(edges), counts, strict=True):
+        tall = (height - bottom - top) * count / most
+        blocks.append(
+            f'<rect x="{at(start) + 1:.1f}" y="{height - bottom - tall:.1f}"'
+            f' width="{max(1.0, at(end) - at(start) - 2):.1f}" height="{tall:.1f}">'
+            f"<title>{start:.0f} to {end:.0f} {h(unit)}: {count:,} rows</title></rect>"
+        )
+    if cut is not None and low <= cut <= high:
+        x = at(cut)
+        blocks.append(
+            f'<line class="cut" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{height - bottom}"/>'
+        )
+    labels = (
+        f'<text x="{left}" y="{height - 8}">{low:.0f}</text>'
+        f'<text x="{width - left}" y="{height - 8}" text-anchor="end">{high:.0f} {h(unit)}</text>'
+    )
+    return (
+        f'<svg class="histogram" viewBox="0 0 {width} {height}" role="img"'
+        f' aria-label="Lengths of rows in {h(unit)}">'
+        f'<line class="axis" x1="{left}" x2="{width - left}" y1="{height - bottom}"'
+        f' y2="{height - bottom}"/>{"".join(blocks)}{labels}</svg>'
+    )
+
+
+def against_base(
+    base: tuple[float, float, float] | None, tuned: tuple[float, float, float] | None
+) -> str:
+    """Return two intervals (value, low, high) on a scale from 0 to 1, base above tuned."""
+    rows = []
+    for y, name, values in ((14, "base", base), (38, "tuned", tuned)):
+        if values is None:
+            continue
+        value, low, high = (min(1.0, max(0.0, v)) for v in values)
+        left, right, dot = (52 + 226 * v for v in (low, high, value))
+        rows.append(
+            f'<g class="{name}"><text x="0" y="{y + 5}">{name}</text>'
+            f'<line class="span" x1="{left:.1f}" x2="{right:.1f}" y1="{y}" y2="{y}"/>'
+            f'<circle cx="{dot:.1f}" cy="{y}" r="4.5"/></g>'
+        )
+    axis = (
+        '<line class="axis" x1="52" x2="278" y1="54" y2="54"/><text x="52" y="70">0</text>'
+        '<text x="278" y="70" text-anchor="end">1</text>'
+    )
+    return (
+        '<svg class="against" viewBox="0 0 288 74" role="img"'
+        f' aria-label="Base and tuned with their intervals">{"".join(rows)}{axis}</svg>'
+    )
+
+
+def _range(values: Sequence[float]) -> tuple[float, float]:
+    """Round the range outwards a little; a flat curve still has a height."""
+    low, high = min(values), max(values)
+    room = (high - low) * 0.06 or max(abs(high) * 0.1, 0.1)
+    return max(0.0, low - room) if low >= 0 else low - room, high + room
+
+
+def _thin(series: Sequence[Point]) -> Sequence[Point]:
+    if len(series) <= _MOST_POINTS:
+        return series
+    stride = len(series) / _MOST_POINTS
+    return [series[int(i * stride)] for i in range(_MOST_POINTS)] + [series[-1]]
+
+
+def _line(points: Sequence[Point], name: str) -> str:
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    return f'<polyline class="{name}" points="{path}"/>'
+
+
+def _grid(
+    low: float,
+    high: float,
+    last: float,
+    margins: tuple[int, int, int, int],
+    width: int,
+    height: int,
+) -> str:
+    left, right, top, bottom = margins
+    parts = []
+    for share in (0.0, 0.5, 1.0):
+        y = top + (height - top - bottom) * share
+        value = high - (high - low) * share
+        parts.append(
+            f'<line class="axis" x1="{left}" x2="{width - right}" y1="{y:.1f}" y2="{y:.1f}"/>'
+            f'<text x="{left - 6}" y="{y + 4.5:.1f}" text-anchor="end">{value:.2g}</text>'
+        )
+    base = height - 6
+    parts.append(
+        f'<text x="{left}" y="{base}">0</text>'
+        f'<text x="{width - right}" y="{base}" text-anchor="end">step {last:,.0f}</text>'
+    )
+    return "".join(parts)
+
+
+def _curve_in_words(train: Sequence[Point], validation: Sequence[Point]) -> str:
+    parts = []
+    for name, series in (("Training", train), ("Validation", validation)):
+        if series:
+            parts.append(f"{name} loss from {series[0][1]:.3g} to {series[-1][1]:.3g}")
+    return ". ".join(parts) + "."

@@ -1,0 +1,273 @@
+"""The Chat page: conversations on the left, the conversation, and the running job beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from tools.errors import ToolError
+from ui.web import turns
+from ui.web.cards import approval_card, problem_card
+from ui.web.desk import Desk
+from ui.web.escape import h
+from ui.web.live import Lives, job_to_show
+from ui.web.messages import EXPORT_OPTION
+from ui.web.panel import EMPTY, log_tail, run_panel
+from ui.web.security import DATA_ENDINGS
+from ui.web.threads import CLICKS, thread_list
+from ui.web.turns import Mark
+
+TICK_S = 1.0
+EXAMPLES = (
+    (
+        "Tune a model to sort support tickets",
+        "Tune a model to sort data/samples/support_tickets.csv",
+    ),
+    ("Look at a file before deciding", "What is in data/samples/support_tickets.csv?"),
+    ("Ask how it works", "LoRA or QLoRA: which should I use?"),
+    ("See what Luthier can do", "What can you do?"),
+)
+WELCOME = (
+    '<div class="welcome"><h2>What should your model learn?</h2>'
+    "<p>Drop a file below, or describe the job. Luthier looks at the data, recommends a method and"
+    " says why, asks before it starts, and tells you whether the tuning was worth it.</p></div>"
+)
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+TURN: dict[str, Any] = {**PRIVATE, "concurrency_limit": 16}
+
+
+class ChatPage:
+    """Builds the page inside the present Blocks and wires it."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.lives = Lives()
+        self.thread = gr.Textbox(visible="hidden", elem_id="thread", container=False)
+        self.drawn = gr.State(None)
+        self.job = gr.State(None)
+        self.plan = gr.State(None)
+        with gr.Row(elem_id="chat-page", equal_height=False):
+            self._build_threads()
+            self._build_conversation()
+            self._build_panel()
+        self.timer = gr.Timer(TICK_S)
+
+    def _build_threads(self) -> None:
+        with gr.Column(elem_id="threads", min_width=0, scale=0):
+            self.new = gr.Button("New conversation", elem_id="new-thread", size="sm")
+            self.list = gr.HTML(
+                "", elem_id="thread-list", js_on_load=CLICKS, apply_default_css=False
+            )
+
+    def _build_conversation(self) -> None:
+        with gr.Column(elem_id="conversation", min_width=0, scale=1):
+            gr.HTML(
+                '<button type="button" class="fold" data-fold="threads" aria-expanded="false">'
+                "Conversations</button>",
+                elem_id="threads-fold",
+                apply_default_css=False,
+            )
+            self.bot = gr.Chatbot(
+                elem_id="bot",
+                show_label=False,
+                container=False,
+                height="100%",
+                layout="panel",
+                buttons=["copy"],
+                feedback_options=None,
+                latex_delimiters=[],
+                allow_tags=False,
+                placeholder=WELCOME,
+                examples=[{"text": text, "display_text": shown} for shown, text in EXAMPLES],
+            )
+            with gr.Column(visible=False, elem_id="approval", min_width=0) as self.approval:
+                self.card = gr.HTML("", elem_id="approval-card", apply_default_css=False)
+                with gr.Row(elem_id="approval-buttons"):
+                    self.start = gr.Button("Start", variant="primary", elem_id="start", min_width=0)
+                    self.change = gr.Button("Change something", elem_id="change", min_width=0)
+                    self.not_now = gr.Button("Not now", elem_id="not-now", min_width=0)
+            self.ask = gr.MultimodalTextbox(
+                elem_id="ask",
+                show_label=False,
+                container=False,
+                placeholder="Ask, or drop a file",
+                file_types=list(DATA_ENDINGS),
+                file_count="multiple",
+                max_plain_text_length=20000,
+                submit_btn="Send",
+                lines=1,
+                max_lines=8,
+                label="Message",
+            )
+
+    def _build_panel(self) -> None:
+        with gr.Column(elem_id="run-column", min_width=0, scale=0):
+            gr.HTML(
+                '<button type="button" class="fold" data-fold="run-column" aria-expanded="false">'
+                "Details</button>",
+                elem_id="run-fold",
+                apply_default_css=False,
+            )
+            self.panel = gr.HTML(EMPTY, elem_id="run-panel", apply_default_css=False)
+            with gr.Row(visible=False, elem_id="run-buttons") as self.run_buttons:
+                self.stop = gr.Button("Stop", elem_id="stop", size="sm", min_width=0)
+                self.log_button = gr.Button("Log", elem_id="log", size="sm", min_width=0)
+            self.log = gr.HTML("", elem_id="run-log", visible=False, apply_default_css=False)
+
+    # ------------------------------------------------------------------ wiring
+
+    @property
+    def side(self) -> list[Any]:
+        """What is drawn beside the conversation."""
+        return [
+            self.list,
+            self.approval,
+            self.card,
+            self.plan,
+            self.panel,
+            self.run_buttons,
+            self.stop,
+            self.job,
+            self.drawn,
+        ]
+
+    def wire(self, page: gr.Blocks, tabs: gr.Tabs) -> None:
+        """Connect everything that can happen on this page."""
+        talk = [self.bot, self.ask, self.thread, *self.side]
+        page.load(self.on_open, [self.thread], talk, js="() => luthier.thread()", **PRIVATE).then(
+            None, js="() => luthier.focusInput()", **PRIVATE
+        )
+        self._after(self.ask.submit(self.on_say, [self.ask, self.thread], talk, **TURN))
+        self._after(self.bot.example_select(self.on_example, [self.thread], talk, **TURN))
+        self._after(self.start.click(self.on_start, [self.plan, self.thread], talk, **TURN))
+        self._after(self.not_now.click(self.on_not_now, [self.plan, self.thread], talk, **TURN))
+        self.change.click(
+            lambda: gr.update(placeholder="What should change? For example: use 2 epochs, rank 8"),
+            None,
+            [self.ask],
+            **PRIVATE,
+        ).then(None, js="() => luthier.focusInput()", **PRIVATE)
+        self.list.open(self.on_pick, None, talk, **PRIVATE).then(
+            None, [self.thread], js="(id) => luthier.remember(id)", **PRIVATE
+        )
+        self.new.click(
+            lambda: self.on_open(None), None, talk, js="() => luthier.forget()", **PRIVATE
+        ).then(None, js="() => luthier.focusInput()", **PRIVATE)
+        self.timer.tick(
+            self.on_tick,
+            [self.thread, self.drawn],
+            [self.bot, *self.side],
+            queue=False,
+            **PRIVATE,
+        )
+        self.stop.click(self.on_stop, [self.job], [self.panel], **PRIVATE)
+        self.log_button.click(
+            self.on_log, [self.job, self.log_button], [self.log, self.log_button], **PRIVATE
+        )
+
+    def _after(self, event: Any) -> None:
+        event.then(None, [self.thread], js="(id) => luthier.remember(id)", **PRIVATE)
+
+    # ------------------------------------------------------------------ what is drawn
+
+    def draw_side(self, thread_id: str) -> list[Any]:
+        """Return values for `side`."""
+        plan = turns.waiting_plan(self.desk, thread_id)
+        job = job_to_show(self.desk.store, thread_id)
+        life = self.lives.of(self.desk.store, job.id) if job else None
+        return [
+            thread_list(self.desk.ctx, thread_id),
+            gr.update(visible=plan is not None),
+            approval_card(plan) if plan else "",
+            plan.id if plan else None,
+            run_panel(job, life),
+            gr.update(visible=job is not None),
+            gr.update(visible=job is not None and job.state in ("running", "queued")),
+            job.id if job else None,
+            turns.mark(self.desk, thread_id),
+        ]
+
+    def on_open(self, thread_id: str | None) -> list[Any]:
+        """Show a conversation as it is stored, or a new one."""
+        chosen = turns.known_thread(thread_id)
+        turns.collect_notices(self.desk, chosen)
+        try:
+            messages = turns.read_back(self.desk, chosen).messages
+        except ToolError as error:
+            messages = _only_problem(error)
+        return [messages, self._empty_input(), chosen, *self.draw_side(chosen)]
+
+    def on_pick(self, event: gr.EventData) -> list[Any]:
+        """Open the conversation that was clicked."""
+        return self.on_open(event.thread)
+
+    def on_say(self, said: dict[str, Any], thread_id: str) -> Iterator[list[Any]]:
+        """Answer what was typed and dropped."""
+        text, files = said.get("text") or "", said.get("files") or []
+        if text.strip() or files:
+            yield from self._turn(turns.say(self.desk, thread_id, text, files), thread_id)
+
+    def on_example(self, thread_id: str, event: gr.SelectData) -> Iterator[list[Any]]:
+        """Answer an example request."""
+        yield from self._turn(turns.say(self.desk, thread_id, event.value["text"]), thread_id)
+
+    def on_start(self, plan: str | None, thread_id: str) -> Iterator[list[Any]]:
+        """Grant exactly the plan that is shown."""
+        yield from self._decide(plan, thread_id, granted=True)
+
+    def on_not_now(self, plan: str | None, thread_id: str) -> Iterator[list[Any]]:
+        """Decline it."""
+        yield from self._decide(plan, thread_id, granted=False)
+
+    def _decide(self, plan: str | None, thread_id: str, *, granted: bool) -> Iterator[list[Any]]:
+        if plan:
+            yield from self._turn(turns.decide(self.desk, thread_id, plan, granted), thread_id)
+
+    def _turn(self, views: Iterator[Any], thread_id: str) -> Iterator[list[Any]]:
+        hidden = [gr.skip(), gr.update(visible=False), *[gr.skip()] * 7]
+        messages: list[Any] = []
+        for count, view in enumerate(views):
+            messages = list(view.messages)
+            box = self._empty_input() if count == 0 else gr.skip()
+            yield [messages, box, gr.skip(), *hidden]
+        yield [messages, gr.skip(), thread_id, *self.draw_side(thread_id)]
+
+    @staticmethod
+    def _empty_input() -> Any:
+        return gr.update(value={"text": "", "files": []}, placeholder="Ask, or drop a file")
+
+    def on_tick(self, thread_id: str, drawn: Mark | None) -> list[Any]:
+        """Draw what changed since; nothing where nothing did."""
+        if not thread_id or self.desk.is_busy(thread_id):
+            return [gr.skip()] * (1 + len(self.side))
+        if drawn == turns.mark(self.desk, thread_id):
+            return [gr.skip()] * (1 + len(self.side))
+        told = turns.collect_notices(self.desk, thread_id)
+        messages = turns.read_back(self.desk, thread_id).messages if told else gr.skip()
+        return [messages, *self.draw_side(thread_id)]
+
+    def on_stop(self, job_id: str | None) -> Any:
+        """Ask the running job to stop."""
+        try:
+            self.desk.call("cancel_job", job=job_id)
+        except ToolError as error:
+            return problem_card(error.problem, error.hint)
+        return gr.skip()
+
+    def on_log(self, job_id: str | None, label: str) -> list[Any]:
+        """Show or hide the end of the job's log."""
+        if label == "Hide log" or not job_id:
+            return [gr.update(visible=False), "Log"]
+        tail = log_tail(self.desk.settings, job_id)
+        return [gr.update(value=tail, visible=True), "Hide log"]
+
+
+def _only_problem(error: ToolError) -> list[gr.ChatMessage]:
+    card = gr.HTML(problem_card(error.problem, error.hint), apply_default_css=False)
+    return [gr.ChatMessage(role="assistant", content=card)]
+
+
+def _unused() -> str:
+    return h(EXPORT_OPTION)

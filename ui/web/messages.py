@@ -1,0 +1,153 @@
+"""Turn events become chat messages. Text stays text; steps fold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import PurePath
+from typing import Any
+
+import gradio as gr
+
+from assistant.events import (
+    ApprovalAsked,
+    BrainFailed,
+    NoticeTold,
+    TextDelta,
+    ToolFinished,
+    ToolStarted,
+    TurnEvent,
+    UserSaid,
+)
+from tools.errors import NotFound
+from tools.history.store import Store
+from ui.web import cards
+from ui.web.escape import h, literal_markdown, safe_markdown
+
+_MOST_STEP_TEXT = 6000
+EXPORT_OPTION, TRY_OPTION = "export", "try"
+
+
+class Transcript:
+    """A conversation as messages for `gr.Chatbot`, grown event by event."""
+
+    def __init__(self, store: Store, events: Iterable[TurnEvent] = ()) -> None:
+        self.messages: list[gr.ChatMessage] = []
+        self._store = store
+        self._steps: dict[str, gr.ChatMessage] = {}
+        self._text: gr.ChatMessage | None = None
+        self._raw = ""
+        self._approvals: list[tuple[gr.ChatMessage, str]] = []
+        for event in events:
+            self.add(event)
+
+    def add(self, event: TurnEvent) -> None:
+        """Take in one event."""
+        if isinstance(event, TextDelta):
+            self._add_text(event.text)
+            return
+        self._text = None
+        match event:
+            case UserSaid():
+                self._say("user", _user_text(event))
+            case ToolStarted():
+                self._start_step(event)
+            case ToolFinished():
+                self._finish_step(event)
+            case ApprovalAsked():
+                self._approvals.append((self._html(""), event.approval_id))
+                self.refresh_approvals()
+            case NoticeTold():
+                self._notice(event)
+            case BrainFailed():
+                title = "The brain could not answer"
+                self._html(cards.problem_card(event.message, event.hint, title))
+            case _:
+                raise TypeError(f"no face for {type(event).__name__}")
+
+    def problem(self, message: str, hint: str) -> None:
+        """Show a problem that no tool reported."""
+        self._text = None
+        self._html(cards.problem_card(message, hint))
+
+    def refresh_approvals(self) -> None:
+        """Show what became of the plans."""
+        for message, approval_id in self._approvals:
+            try:
+                line = cards.approval_line(self._store.approvals.get(approval_id))
+            except NotFound:
+                line = '<p class="decided">This plan is gone from the history.</p>'
+            message.content = _component(line)
+
+    def _say(self, role: Any, text: str) -> gr.ChatMessage:
+        message = gr.ChatMessage(role=role, content=text)
+        self.messages.append(message)
+        return message
+
+    def _html(self, html: str) -> gr.ChatMessage:
+        return self._say("assistant", _component(html))
+
+    def _add_text(self, piece: str) -> None:
+        if self._text is None:
+            self._raw, self._text = "", self._say("assistant", "")
+        self._raw += piece
+        self._text.content = safe_markdown(self._raw)
+
+    def _start_step(self, event: ToolStarted) -> None:
+        title = literal_markdown(event.title)
+        step = gr.ChatMessage(
+            role="assistant",
+            content="",
+            metadata={"title": title, "id": event.call_id, "status": "pending"},
+        )
+        self._steps[event.call_id] = step
+        self.messages.append(step)
+
+    def _finish_step(self, event: ToolFinished) -> None:
+        step = self._steps.get(event.call_id)
+        if step is None:
+            step = gr.ChatMessage(role="assistant", content="", metadata={"id": event.call_id})
+            self.messages.append(step)
+        word = {"error": "did not work", "waiting": "waits for you"}.get(event.status, "")
+        step.metadata["title"] = literal_markdown(event.title)
+        step.metadata["status"] = "done"
+        step.metadata["duration"] = round(event.duration_s, 2)
+        if word:
+            step.metadata["log"] = word
+        step.content = _component(_step_body(event))
+
+    def _notice(self, event: NoticeTold) -> None:
+        try:
+            job = self._store.jobs.get(event.job_id)
+        except NotFound:
+            self._say("assistant", safe_markdown(event.text))
+            return
+        message = self._html(cards.job_card(job, event.text))
+        if job.kind == "train" and job.state == "succeeded":
+            message.options = [
+                {"value": f"{EXPORT_OPTION}:{job.id}", "label": "Export to ONNX"},
+                {"value": f"{TRY_OPTION}:{job.id}", "label": "Try it"},
+            ]
+        elif job.kind == "export" and job.state == "succeeded":
+            message.options = [{"value": f"{TRY_OPTION}:{job.parent}", "label": "Try it"}]
+
+
+def _component(html: str) -> Any:
+    return gr.HTML(html, apply_default_css=False)
+
+
+def _user_text(event: UserSaid) -> str:
+    names = ", ".join(f"`{PurePath(name).name.replace('`', '')}`" for name in event.files)
+    said = safe_markdown(event.text)
+    return "\n\n".join(part for part in (said, names and safe_markdown(names)) if part)
+
+
+def _step_body(event: ToolFinished) -> str:
+    if event.status == "error" and event.error:
+        return (
+            f'<div class="step error"><p>{h(event.error.get("message"))}</p>'
+            f'<p class="next">{h(event.error.get("hint"))}</p></div>'
+        )
+    text = event.text
+    if len(text) > _MOST_STEP_TEXT:
+        text = text[:_MOST_STEP_TEXT] + "\n…"
+    return f'<pre class="step" tabindex="0">{h(text)}</pre>'
