@@ -1,0 +1,79 @@
+"""Runs whole suites: every case in its own sandbox, as often as asked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tools.settings import Settings, read_settings
+from ui.suite.cases import Case
+from ui.suite.loading import load_cases
+from ui.suite.outcome import CaseOutcome, SuiteResult, summarise
+from ui.suite.playing import AssistantLike, play_case
+from ui.suite.sandbox import sandbox
+
+_STAND_IN_NOTE = (
+    "Plans, consent, admission and the history are real; trainings, evaluations, exports and"
+    " model answers are stand-ins that end well at once (--train starts real workers)."
+)
+
+
+def run_suite(
+    files: Sequence[Path | str],
+    *,
+    brain: str | None = None,
+    repeats: int = 1,
+    train: bool = False,
+    base: Settings | None = None,
+    make_assistant: Callable[[Settings], AssistantLike] | None = None,
+    on_case: Callable[[CaseOutcome], None] | None = None,
+) -> SuiteResult:
+    """Play every case of the files and return the figures.
+
+    Args:
+        files: YAML files, or folders that hold them.
+        brain: Brain to measure; the one of the settings where it is left out.
+        repeats: How often every case is played.
+        train: Let real workers train, evaluate, export and answer.
+        base: Settings that give the brain's address and key; read where left out.
+        make_assistant: Builds what is measured; the product's own assistant where left out.
+        on_case: Called after every case, for a progress line.
+
+    Raises:
+        BadInput: A file is not a usable suite; every problem is named.
+        NotFound: A file is not there.
+    """
+    cases = load_cases([Path(file) for file in files])
+    settings = base or read_settings()
+    if brain:
+        settings = settings.model_copy(update={"brain": brain})
+    began = time.perf_counter()
+    rounds: list[list[CaseOutcome]] = []
+    for _ in range(repeats):
+        played: list[CaseOutcome] = []
+        for case in cases:
+            played.append(_play(case, settings, train, make_assistant or _product))
+            if on_case:
+                on_case(played[-1])
+        rounds.append(played)
+    return summarise(
+        rounds,
+        brain=settings.brain,
+        duration_s=time.perf_counter() - began,
+        notes=[] if train else [_STAND_IN_NOTE],
+    )
+
+
+def _play(
+    case: Case, base: Settings, train: bool, make_assistant: Callable[[Settings], AssistantLike]
+) -> CaseOutcome:
+    with sandbox(case, base, train=train) as world:
+        return play_case(world, make_assistant(world.settings))
+
+
+def _product(settings: Settings) -> AssistantLike:
+    # LangChain takes a second to import; reading and checking a suite needs none of it.
+    from assistant.agent import Assistant  # noqa: PLC0415
+
+    return Assistant(settings, actor="suite")
