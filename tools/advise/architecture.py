@@ -1,0 +1,386 @@
+"""The shape of a causal language model, read from its `config.json` alone.
+
+Parameter counts follow the modelling code of transformers 5. A family that is not known here
+is refused rather than guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tools.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Linear:
+    """One kind of weight matrix in every layer; `copies` counts experts, `active` those used."""
+
+    name: str
+    inputs: int
+    outputs: int
+    bias: bool = False
+    copies: int = 1
+    active: int = 1
+    block: str = "mlp"
+
+    @property
+    def parameters(self) -> int:
+        """Weights and biases of all copies."""
+        return self.copies * (self.inputs * self.outputs + (self.outputs if self.bias else 0))
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What memory, time and parameter counts are computed from.
+
+    Attributes:
+        gated: The feed-forward block multiplies two projections (SwiGLU and relatives).
+        layer_extras: Parameters of one layer outside its matrices (norms).
+        other_parameters: Final norm, learned positions, biases of the head.
+        layer_norms: Norms over the hidden size in one layer.
+        sliding_window: Tokens each token looks back at in most layers; None means all.
+    """
+
+    family: str
+    hidden: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    intermediate: int
+    vocab: int
+    context: int
+    tied: bool
+    gated: bool
+    linears: tuple[Linear, ...]
+    layer_extras: int
+    other_parameters: int
+    layer_norms: int = 2
+    sliding_window: int | None = None
+    softcapped: bool = False
+
+    @property
+    def embedding_parameters(self) -> int:
+        """Parameters of the token embedding (and of the head where it is its own matrix)."""
+        return self.vocab * self.hidden * (1 if self.tied else 2)
+
+    @property
+    def layer_parameters(self) -> int:
+        """Parameters of one layer."""
+        return sum(linear.parameters for linear in self.linears) + self.layer_extras
+
+    @property
+    def parameters(self) -> int:
+        """All parameters."""
+        return (
+            self.embedding_parameters + self.layers * self.layer_parameters + self.other_parameters
+        )
+
+    @property
+    def active_parameters(self) -> int:
+        """Parameters one token passes through (fewer than all in a mixture of experts)."""
+        idle = sum(
+            line.parameters * (line.copies - line.active) // line.copies for line in self.linears
+        )
+        return self.parameters - self.layers * idle
+
+    @property
+    def is_mixture(self) -> bool:
+        """True for mixtures of experts."""
+        return any(linear.copies > 1 for linear in self.linears)
+
+    def targets(self, wanted: str | tuple[str, ...] = "all-linear") -> tuple[Linear, ...]:
+        """Return the matrices that an adapter sits beside.
+
+        Raises:
+            BadInput: A name that this family does not have.
+        """
+        if wanted == "all-linear":
+            return self.linears
+        names = (wanted,) if isinstance(wanted, str) else wanted
+        chosen = tuple(linear for linear in self.linears if linear.name in names)
+        known = {linear.name for linear in self.linears}
+        unknown = [name for name in names if name not in known | {"lm_head", "embed_tokens"}]
+        if unknown:
+            raise BadInput(
+                f"A {self.family} model has no module called {unknown[0]}.",
+                hint=f"It has: {', '.join(dict.fromkeys(li.name for li in self.linears))}.",
+            )
+        return chosen
+
+    def adapter_parameters(
+        self, rank: int, wanted: str | tuple[str, ...] = "all-linear", *, dora: bool = False
+    ) -> int:
+        """Return the parameters of a LoRA adapter: `rank × (in + out)` for every matrix.
+
+        DoRA adds one magnitude per output. Source: LoRA (arXiv 2106.09685), DoRA (2402.09353).
+        """
+        per_layer = sum(
+            li.copies * (rank * (li.inputs + li.outputs) + (li.outputs if dora else 0))
+            for li in self.targets(wanted)
+        )
+        return self.layers * per_layer
+
+
+def shape_of(config: dict[str, Any]) -> Shape:
+    """Read the shape of a causal language model from its configuration.
+
+    Raises:
+        BadInput: The family is unknown, or a size is missing.
+    """
+    config = _text_part(config)
+    family = str(config.get("model_type") or "")
+    build = _FAMILIES.get(family)
+    if build is None:
+        raise BadInput(
+            f"The model's architecture ({family or 'none named in config.json'}) is not one that "
+            "can be sized here.",
+            hint=f"These work: {', '.join(sorted(_FAMILIES))}.",
+        )
+    try:
+        return build(family, config)
+    except KeyError as error:
+        raise BadInput(
+            f"The model's config.json does not say {error.args[0]}.",
+            hint="Use the config.json that was published with the model.",
+        ) from error
+    except (TypeError, ValueError, ZeroDivisionError) as error:
+        raise BadInput(
+            f"The model's config.json holds a size that makes no sense: {error}.",
+            hint="Use the config.json that was published with the model.",
+        ) from error
+
+
+def known_families() -> frozenset[str]:
+    """Return the `model_type` names that can be sized."""
+    return frozenset(_FAMILIES)
+
+
+def _text_part(config: dict[str, Any]) -> dict[str, Any]:
+    inner = config.get("text_config")
+    return {**inner, "_outer": config.get("model_type")} if isinstance(inner, dict) else config
+
+
+def _common(config: dict[str, Any]) -> dict[str, Any]:
+    """Sizes that most families name alike."""
+    hidden, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
+    window = config.get("sliding_window") if config.get("use_sliding_window", True) else None
+    return {
+        "hidden": hidden,
+        "layers": int(config["num_hidden_layers"]),
+        "heads": heads,
+        "kv_heads": int(config.get("num_key_value_heads") or heads),
+        "head_dim": int(config.get("head_dim") or hidden // heads),
+        "intermediate": int(config["intermediate_size"]),
+        "vocab": int(config["vocab_size"]),
+        "context": int(config.get("max_position_embeddings") or 2048),
+        "sliding_window": int(window) if window else None,
+    }
+
+
+def _attention(
+    c: dict[str, Any], *, qkv_bias: bool = False, out_bias: bool = False
+) -> list[Linear]:
+    q, kv = c["heads"] * c["head_dim"], c["kv_heads"] * c["head_dim"]
+    return [
+        Linear("q_proj", c["hidden"], q, qkv_bias, block="attention"),
+        Linear("k_proj", c["hidden"], kv, qkv_bias, block="attention"),
+        Linear("v_proj", c["hidden"], kv, qkv_bias, block="attention"),
+        Linear("o_proj", q, c["hidden"], out_bias, block="attention"),
+    ]
+
+
+def _swiglu(c: dict[str, Any], *, bias: bool = False) -> list[Linear]:
+    h, i = c["hidden"], c["intermediate"]
+    return [
+        Linear("gate_proj", h, i, bias),
+        Linear("up_proj", h, i, bias),
+        Linear("down_proj", i, h, bias),
+    ]
+
+
+def _llama(family: str, config: dict[str, Any]) -> Shape:
+    """Llama and the families built like it."""
+    c = _common(config)
+    h = c["hidden"]
+    bias = bool(config.get("attention_bias", False))
+    qkv_bias = bias or family in {"qwen2", "qwen2_moe"}
+    norms = 4 if family in {"gemma2", "gemma3_text"} else 2
+    extras = norms * h
+    if family in {"qwen3", "qwen3_moe", "gemma3_text"}:
+        extras += 2 * c["head_dim"]
+    if family == "olmo2":
+        extras += c["heads"] * c["head_dim"] + c["kv_heads"] * c["head_dim"]
+    out_bias = bias and family in {"llama", "granite"}
+    linears = _attention(c, qkv_bias=qkv_bias, out_bias=out_bias)
+    linears += _experts(c, config) or _swiglu(c, bias=bool(config.get("mlp_bias", False)))
+    default_tie = family.startswith("gemma")
+    tie = config.get("tie_word_embeddings")
+    return Shape(
+        family=family,
+        **c,
+        tied=default_tie if tie is None else bool(tie),
+        gated=True,
+        linears=tuple(linears),
+        layer_extras=extras,
+        other_parameters=h,
+        layer_norms=norms,
+        softcapped=bool(config.get("final_logit_softcapping")),
+    )
+
+
+def _experts(c: dict[str, Any], config: dict[str, Any]) -> list[Linear]:
+    count = int(config.get("num_local_experts") or config.get("num_experts") or 0)
+    if not count:
+        return []
+    active = int(config.get("num_experts_per_tok") or 2)
+    size = int(config.get("moe_intermediate_size") or c["intermediate"])
+    h = c["hidden"]
+    lines = [
+        Linear(name, i, o, copies=count, active=active)
+        for name, i, o in (
+            ("gate_proj", h, size),
+            ("up_proj", h, size),
+            ("down_proj", size, h),
+        )
+    ]
+    shared = int(config.get("shared_expert_intermediate_size") or 0)
+    if shared:
+        lines += [
+            Linear("shared_gate_proj", h, shared),
+            Linear("shared_up_proj", h, shared),
+            Linear("shared_down_proj", shared, h),
+            Linear("shared_expert_gate", h, 1),
+        ]
+    return [*lines, Linear("router", h, count)]
+
+
+def _phi3(family: str, config: dict[str, Any]) -> Shape:
+    """Phi-3 and Phi-4: fused projections."""
+    c = _common(config)
+    h, i = c["hidden"], c["intermediate"]
+    q, kv = c["heads"] * c["head_dim"], c["kv_heads"] * c["head_dim"]
+    linears = (
+        Linear("qkv_proj", h, q + 2 * kv, block="attention"),
+        Linear("o_proj", q, h, block="attention"),
+        Linear("gate_up_proj", h, 2 * i),
+        Linear("down_proj", i, h),
+    )
+    tied = bool(config.get("tie_word_embeddings", False))
+    return Shape(family, **c, tied=tied, gated=True, linears=linears, layer_extras=2 * h,
+                 other_parameters=h)  # fmt: skip
+
+
+def _phi(family: str, config: dict[str, Any]) -> Shape:
+    """Phi-1.5 and Phi-2: one norm a layer, biases everywhere, plain feed-forward."""
+    c = _common(config)
+    h, i = c["hidden"], c["intermediate"]
+    q, kv = c["heads"] * c["head_dim"], c["kv_heads"] * c["head_dim"]
+    linears = (
+        Linear("q_proj", h, q, True, block="attention"),
+        Linear("k_proj", h, kv, True, block="attention"),
+        Linear("v_proj", h, kv, True, block="attention"),
+        Linear("dense", q, h, True, block="attention"),
+        Linear("fc1", h, i, True),
+        Linear("fc2", i, h, True),
+    )
+    return Shape(family, **c, tied=False, gated=False, linears=linears, layer_extras=2 * h,
+                 other_parameters=2 * h + c["vocab"], layer_norms=1)  # fmt: skip
+
+
+def _gpt2(family: str, config: dict[str, Any]) -> Shape:
+    """GPT-2, DialoGPT: fused attention, learned positions, tied head."""
+    h = int(config["n_embd"])
+    heads = int(config["n_head"])
+    context = int(config.get("n_positions") or config.get("n_ctx") or 1024)
+    i = int(config.get("n_inner") or 4 * h)
+    linears = (
+        Linear("c_attn", h, 3 * h, True, block="attention"),
+        Linear("c_proj", h, h, True, block="attention"),
+        Linear("c_fc", h, i, True),
+        Linear("c_proj", i, h, True),
+    )
+    return Shape(
+        family=family, hidden=h, layers=int(config["n_layer"]), heads=heads, kv_heads=heads,
+        head_dim=h // heads, intermediate=i, vocab=int(config["vocab_size"]), context=context,
+        tied=True, gated=False, linears=linears, layer_extras=4 * h,
+        other_parameters=2 * h + context * h,
+    )  # fmt: skip
+
+
+def _neox(family: str, config: dict[str, Any]) -> Shape:
+    """GPT-NeoX, Pythia: fused attention, biases, untied head."""
+    c = _common(config)
+    h, i = c["hidden"], c["intermediate"]
+    linears = (
+        Linear("query_key_value", h, 3 * h, True, block="attention"),
+        Linear("dense", h, h, True, block="attention"),
+        Linear("dense_h_to_4h", h, i, True),
+        Linear("dense_4h_to_h", i, h, True),
+    )
+    tied = bool(config.get("tie_word_embeddings", False))
+    return Shape(family, **c, tied=tied, gated=False, linears=linears, layer_extras=4 * h,
+                 other_parameters=2 * h)  # fmt: skip
+
+
+def _opt(family: str, config: dict[str, Any]) -> Shape:
+    """OPT: learned positions (two more than the context), tied head, biases."""
+    c = _common({**config, "intermediate_size": config["ffn_dim"]})
+    h, i = c["hidden"], c["intermediate"]
+    linears = (
+        *(Linear(f"{n}_proj", h, h, True, block="attention") for n in ("q", "k", "v", "out")),
+        Linear("fc1", h, i, True),
+        Linear("fc2", i, h, True),
+    )
+    return Shape(family, **c, tied=bool(config.get("tie_word_embeddings", True)), gated=False,
+                 linears=linears, layer_extras=4 * h,
+                 other_parameters=2 * h + (c["context"] + 2) * h)  # fmt: skip
+
+
+def _starcoder2(family: str, config: dict[str, Any]) -> Shape:
+    """StarCoder2: grouped attention, plain feed-forward, biases."""
+    c = _common(config)
+    h, i = c["hidden"], c["intermediate"]
+    bias = bool(config.get("use_bias", True))
+    linears = (
+        *_attention(c, qkv_bias=bias, out_bias=bias),
+        Linear("c_fc", h, i, bias),
+        Linear("c_proj", i, h, bias),
+    )
+    tied = bool(config.get("tie_word_embeddings", True))
+    return Shape(family, **c, tied=tied, gated=False, linears=linears, layer_extras=4 * h,
+                 other_parameters=2 * h)  # fmt: skip
+
+
+def _qwen1(family: str, config: dict[str, Any]) -> Shape:
+    """The first Qwen: fused attention with bias, `w1`/`w2`/`c_proj`; its own code on the Hub."""
+    c = _common(config)
+    h, i = c["hidden"], c["intermediate"] // 2
+    linears = (
+        Linear("c_attn", h, 3 * h, True, block="attention"),
+        Linear("c_proj", h, h, block="attention"),
+        Linear("w1", h, i),
+        Linear("w2", h, i),
+        Linear("c_proj", i, h),
+    )
+    c["intermediate"] = i
+    return Shape(family, **c, tied=False, gated=True, linears=linears, layer_extras=2 * h,
+                 other_parameters=h)  # fmt: skip
+
+
+_LLAMA_LIKE = (
+    "llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "granite", "olmo",
+    "olmo2", "smollm3", "mixtral", "qwen2_moe", "qwen3_moe", "ministral",
+)  # fmt: skip
+_FAMILIES: dict[str, Callable[[str, dict[str, Any]], Shape]] = {
+    **dict.fromkeys(_LLAMA_LIKE, _llama),
+    "phi3": _phi3,
+    "phi": _phi,
+    "gpt2": _gpt2,
+    "gpt_neox": _neox,
+    "opt": _opt,
+    "starcoder2": _starcoder2,
+    "qwen": _qwen1,
+}

@@ -1,0 +1,255 @@
+"""Fills in what the person left open: method, batch, length, rate; each with its reason."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
+
+from tools.advise import defaults, feasible, ledger
+from tools.advise.figures import MemoryEstimate, Reason
+from tools.advise.hardware import Machine
+from tools.advise.lengths import Lengths, choose_max_length
+from tools.advise.memory import Workload, estimate_memory
+from tools.advise.models import ModelInfo
+from tools.advise.wishes import PlanRequest
+from tools.datasets.manifest import Manifest
+from tools.history.spec import Device, Method, Precision, TrainingSpec
+
+MAY_CHANGE = ("batch_size", "gradient_accumulation", "gradient_checkpointing")
+"""What the memory ladder may change without asking: none of these changes the objective."""
+_SEED = 17
+Value = TypeVar("Value")
+
+
+@dataclass
+class Draft:
+    """What is known while choosing, and the reasons collected so far."""
+
+    request: PlanRequest
+    model: ModelInfo
+    manifest: Manifest
+    machine: Machine
+    lengths: Lengths
+    why: list[Reason] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def because(self, reason: Reason) -> None:
+        """Remember why something was chosen."""
+        self.why.append(reason)
+
+    @property
+    def rows(self) -> int:
+        """Rows to train on."""
+        return self.manifest.splits["train"]
+
+    def pick(self, name: str, default: tuple[Value, Reason]) -> Value:
+        """Return the person's wish, else the model card's advice, else the default."""
+        wished = getattr(self.request, name)
+        if wished is not None:
+            return cast("Value", wished)
+        advised = self.model.recommended.get(name)
+        if advised is not None and self._card_applies(name):
+            words = f"{name.replace('_', ' ')} {advised:g}"
+            self.because(Reason(words, "tried on this very model", defaults.CARD))
+            return cast("Value", int(advised) if isinstance(default[0], int) else float(advised))
+        self.because(default[1])
+        return default[0]
+
+    def _card_applies(self, name: str) -> bool:
+        """A card's rates are for adapters; and its epochs for data of ordinary size."""
+        if name == "learning_rate" and self.request.method == "full":
+            return False
+        return not (name == "epochs" and self.rows > 20_000)
+
+
+def choose(draft: Draft, *, memory_factor: float) -> tuple[TrainingSpec, MemoryEstimate]:
+    """Choose a complete spec that fits, or refuse.
+
+    Raises:
+        Refused: By the gate `memory`, naming the nearest run that fits.
+    """
+    device = feasible.choose_device(draft.request, draft.machine)
+    available = draft.machine.usable_gib(device)
+    base = _workload(draft, device)
+
+    def estimate(work: Workload) -> MemoryEstimate:
+        return ledger.corrected(estimate_memory(work), memory_factor)
+
+    refused: list[str] = []
+    for method in _methods(draft, device):
+        for batch, accumulation, checkpointing, room in _batches(draft, method, device):
+            work = _with(base, method=method, batch=batch, checkpointing=checkpointing)
+            memory = estimate(work)
+            if memory.high_gib <= room * available:
+                _explain_method(draft, method, refused, memory, available)
+                return _spec(draft, work, accumulation), memory
+        refused.append(method)
+    wished_batch = draft.request.batch_size or 1
+    last = _with(base, method=refused[-1], batch=wished_batch, checkpointing=True)
+    raise feasible.refuse_memory(last, estimate(last), available, estimate)
+
+
+def _methods(draft: Draft, device: str) -> list[str]:
+    if draft.request.method:
+        return [draft.request.method]
+    if feasible.quantisation_problem(draft.model, device):
+        return ["lora"]
+    return ["lora", "qlora"]
+
+
+def _batches(draft: Draft, method: str, device: str) -> Iterator[tuple[int, int, bool, float]]:
+    """Yield micro-batch, accumulation, checkpointing, and the share of memory to stay within."""
+    request = draft.request
+    wished = request.gradient_checkpointing
+    total = int(draft.model.recommended.get("batch_size") or defaults.effective_batch(draft.rows))
+    if request.batch_size:
+        pairs = [(request.batch_size, request.gradient_accumulation or 1)]
+    elif request.gradient_accumulation:
+        micro = max(1, total // request.gradient_accumulation)
+        pairs = [(micro >> k, request.gradient_accumulation) for k in range(6) if micro >> k]
+    else:
+        pairs = [(total >> k, 2**k) for k in range(6) if total >> k]
+    comfortable = [pair for pair in pairs if pair[0] >= min(4, pairs[0][0])]
+    rest = [pair for pair in pairs if pair not in comfortable]
+    for checkpointing in (False, True) if wished is None else (wished,):
+        yield from ((*pair, checkpointing, 0.9) for pair in comfortable)
+    hard = bool(wished) if wished is not None else True
+    yield from ((*pair, hard, 0.9) for pair in rest)
+    yield (*pairs[-1], hard, 1.0)
+
+
+def _workload(draft: Draft, device: str) -> Workload:
+    request, shape = draft.request, draft.model.shape
+    length = request.max_length or choose_max_length(draft.lengths, shape.context)
+    if request.max_length is None:
+        kind = "counted with its tokenizer" if draft.lengths.measured else "judged from characters"
+        longest = f"the longest row has {draft.lengths.longest} tokens, {kind}"
+        draft.because(Reason(f"max_length {length}", longest, "the data"))
+    rank = draft.pick("rank", defaults.rank(draft.rows, draft.model))
+    return Workload(
+        shape=shape,
+        method=request.method or "lora",
+        batch=1,
+        length=min(length, max(draft.lengths.longest, 8)),
+        rank=rank,
+        targets=request.target_modules or "all-linear",
+        precision=_precision(draft, device),
+        device=cast(Device, device),
+    )
+
+
+def _with(work: Workload, **changes: Any) -> Workload:
+    return Workload(**{**work.__dict__, **changes})
+
+
+def _precision(draft: Draft, device: str) -> Precision:
+    if device == "cpu":
+        draft.because(Reason("float32", "exact, and what CPUs compute best", "measured here"))
+        return "float32"
+    if draft.machine.gpus and draft.machine.gpus[0].bfloat16:
+        draft.because(Reason("bfloat16", "half the memory, and the card has it", "mixed precision"))
+        return "bfloat16"
+    draft.because(Reason("float16", "the card has no bfloat16", "mixed precision"))
+    return "float16"
+
+
+def _explain_method(
+    draft: Draft, method: str, refused: list[str], memory: MemoryEstimate, available: float
+) -> None:
+    if draft.request.method:
+        return
+    if "lora" in refused:
+        reason = (
+            f"LoRA over the full-precision base would not fit in {available:.1f} GiB; "
+            f"over a 4-bit base it does (at most {memory.high_gib:.1f})"
+        )
+        draft.because(Reason("qlora", reason, "matrix row memory: QLoRA yes in both revisions"))
+    else:
+        reason = "close to full fine-tuning in quality with a fraction of its memory, and it fits"
+        draft.because(Reason("lora", reason, "matrix rows domain and nlp: LoRA yes"))
+
+
+def _spec(draft: Draft, work: Workload, accumulation: int) -> TrainingSpec:
+    request, model, manifest = draft.request, draft.model, draft.manifest
+    method = cast(Method, work.method)
+    epochs = draft.pick("epochs", defaults.epochs(draft.rows, model))
+    per_epoch = max(1, math.ceil(draft.rows / (work.batch * accumulation)))
+    steps = request.max_steps or math.ceil(epochs * per_epoch)
+    every = defaults.evaluation_every(steps, per_epoch)
+    _explain_batch(draft, work, accumulation)
+    adapter = {}
+    if method != "full":
+        adapter["dropout"] = draft.pick("dropout", defaults.dropout(draft.rows, model))
+    rate = draft.pick("learning_rate", defaults.learning_rate(method, model))
+    decay = draft.pick("weight_decay", defaults.weight_decay(method, draft.rows, model))
+    alpha = request.alpha or int(model.recommended.get("alpha") or 2 * work.rank)
+    if request.rank and not request.alpha:
+        alpha = 2 * work.rank
+    return TrainingSpec(
+        goal=request.goal or "",
+        path=request.path,
+        dataset=manifest.id,
+        dataset_fingerprint=manifest.fingerprint,
+        task=manifest.task,
+        objective=manifest.objective,
+        labels=manifest.labels,
+        template=manifest.template,
+        model=str(model.path) if model.source == "local" else model.name,
+        model_revision=model.revision,
+        method=method,
+        device=work.device,
+        rank=work.rank,
+        alpha=alpha,
+        target_modules=work.targets,
+        epochs=epochs,
+        max_steps=request.max_steps,
+        learning_rate=rate,
+        weight_decay=decay,
+        batch_size=work.batch,
+        gradient_accumulation=accumulation,
+        max_length=request.max_length or choose_max_length(draft.lengths, model.context_length),
+        precision=work.precision,
+        gradient_checkpointing=work.checkpointing,
+        eval_steps=every,
+        save_steps=every,
+        early_stopping_patience=_patience(draft),
+        max_minutes=request.minutes,
+        seed=_SEED if request.seed is None else request.seed,
+        may_change=_may_change(request),
+        **_data_options(draft),
+        **adapter,
+    )
+
+
+def _data_options(draft: Draft) -> dict[str, Any]:
+    """What the prepared version was made with; a wish that it was made otherwise is not lost."""
+    options = draft.manifest.options
+    names = ("eval_fraction", "dedupe")
+    return {name: options[name] for name in names if options.get(name) is not None}
+
+
+def _patience(draft: Draft) -> int | None:
+    """Stop early only where the person left the length of the run open."""
+    request = draft.request
+    if request.epochs or request.max_steps or draft.model.parameters < defaults.TINY:
+        return None
+    reason = "stops when the held-out loss has not improved for three evaluations"
+    draft.because(Reason("early stopping", reason, defaults.PRACTICE))
+    return 3
+
+
+def _may_change(request: PlanRequest) -> tuple[str, ...]:
+    """The ladder leaves alone what the person fixed."""
+    return tuple(name for name in MAY_CHANGE if getattr(request, name) is None)
+
+
+def _explain_batch(draft: Draft, work: Workload, accumulation: int) -> None:
+    if draft.request.batch_size is None:
+        text = f"batch {work.batch}" + (f" × {accumulation}" if accumulation > 1 else "")
+        reason = f"{work.batch * accumulation} rows a step, as many at once as fit"
+        draft.because(Reason(text, reason, defaults.PRACTICE))
+    if work.checkpointing and draft.request.gradient_checkpointing is None:
+        reason = "recomputes activations instead of keeping them, because memory is short"
+        draft.because(Reason("gradient checkpointing", reason, defaults.PRACTICE))

@@ -1,0 +1,88 @@
+"""Good settings by method and model size, each with the reason and the source that is cited."""
+
+from __future__ import annotations
+
+from tools.advise.figures import Reason
+from tools.advise.models import ModelInfo
+
+PRACTICE = "good practice: data, learning rate, batch, duration (guide: good-practice)"
+QLORA_PAPER = "QLoRA, arXiv 2305.14314, §B.2"
+LORA_PAPER = "LoRA, arXiv 2106.09685, §7"
+CARD = "the starter model's card"
+TINY = 50_000_000
+"""Below this many parameters a model is tuned with far larger steps than the literature's."""
+
+
+def learning_rate(method: str, model: ModelInfo) -> tuple[float, Reason]:
+    """Return the peak learning rate of AdamW with a cosine schedule."""
+    n = model.parameters
+    if method == "full":
+        rate = 1e-3 if n < TINY else 1e-4 if n < 5e8 else 2e-5 if n < 4e9 else 1e-5
+        why = "every weight moves, so the steps are small"
+        source = PRACTICE if n >= TINY else "measured on tiny models here"
+    elif n < TINY:
+        rate, why = 3e-3, "an adapter on a model this small needs large steps to move it"
+        source = "measured on tiny models here"
+    elif n < 1e9:
+        rate, why, source = 5e-4, "adapters on small models take larger steps", QLORA_PAPER
+    else:
+        rate = 2e-4 if n <= 13.5e9 else 1e-4
+        why = "above the usual 1e-5 to 1e-4, because only the adapter is trained"
+        source = QLORA_PAPER
+    return rate, Reason(f"learning rate {rate:g}", why, source)
+
+
+def epochs(rows: int, model: ModelInfo) -> tuple[float, Reason]:
+    """Return how often the data is read: less often the more of it there is."""
+    if model.parameters < TINY:
+        count, why = 4.0, "a model this small learns slowly and forgets little"
+        if rows > 20_000:
+            count, why = 2.0, "there is enough data to read it twice"
+        return count, Reason(f"{count:g} epochs", why, "measured on tiny models here")
+    if rows < 1_000:
+        count, why = 3.0, "few rows: more passes would learn them by heart"
+    elif rows < 10_000:
+        count, why = 3.0, "three passes are the usual start for a few thousand rows"
+    elif rows < 50_000:
+        count, why = 2.0, "two passes over this much data are enough to judge by"
+    else:
+        count, why = 1.0, "with this much data one pass is enough"
+    return count, Reason(f"{count:g} epochs", why, PRACTICE)
+
+
+def rank(rows: int, model: ModelInfo) -> tuple[int, Reason]:
+    """Return the adapter's rank; alpha is twice that."""
+    if model.parameters >= TINY and rows < 500:
+        return 8, Reason("rank 8", "few rows: a smaller adapter overfits less", LORA_PAPER)
+    return 16, Reason(
+        "rank 16", "enough for most tasks; higher ranks rarely gain and cost memory", LORA_PAPER
+    )
+
+
+def dropout(rows: int, model: ModelInfo) -> tuple[float, Reason]:
+    """Return the adapter's dropout."""
+    if model.parameters < TINY:
+        return 0.0, Reason("no dropout", "tiny adapters gain nothing from it", "measured here")
+    if rows < 2_000:
+        return 0.1, Reason("dropout 0.1", "few rows: it guards against overfitting", PRACTICE)
+    return 0.05, Reason("dropout 0.05", "a light guard against overfitting", QLORA_PAPER)
+
+
+def weight_decay(method: str, rows: int, model: ModelInfo) -> tuple[float, Reason]:
+    """Return AdamW's weight decay."""
+    if model.parameters >= TINY and (method == "full" or rows < 2_000):
+        return 0.01, Reason("weight decay 0.01", "guards against overfitting", PRACTICE)
+    return 0.0, Reason("no weight decay", "the adapter is small already", QLORA_PAPER)
+
+
+def effective_batch(rows: int) -> int:
+    """Return how many rows one optimiser step should see: 16, fewer where rows are few."""
+    size = 16
+    while size > 1 and rows / size < 8:
+        size //= 2
+    return size
+
+
+def evaluation_every(steps: int, steps_per_epoch: int) -> int:
+    """Return after how many steps to evaluate: twice an epoch, at most about ten times a run."""
+    return max(1, min(max(steps_per_epoch // 2, steps // 10), max(1, steps // 2)))

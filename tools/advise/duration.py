@@ -1,0 +1,76 @@
+"""How long a training will take: arithmetic over the model's size and the machine's speed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tools.advise.architecture import Shape
+from tools.advise.figures import Range
+from tools.advise.hardware import Machine
+
+GPU_TFLOPS: dict[str, float] = {
+    "H200": 989, "H100": 989, "GH200": 989, "B200": 2250, "A100": 312, "A800": 312, "A6000": 155,
+    "A10G": 70, "A10": 125, "A40": 150, "L40S": 362, "L40": 181, "L4": 121, "T4": 65, "V100": 112,
+    "P100": 19, "RTX 6000 Ada": 364, "5090": 210, "5080": 113, "4090": 165, "4080": 97,
+    "4070": 58, "4060": 30, "3090": 71, "3080": 60, "3070": 41, "3060": 26, "2080": 43,
+}  # fmt: skip
+"""Dense 16-bit TFLOP/s of the tensor cores, from the makers' data sheets."""
+_UNKNOWN_GPU_TFLOPS = 60.0
+_GPU_USE = 0.35
+"""Share of the peak that tuning reaches. Basis: 2,400 tokens/s for LoRA on a 7B model (A100)."""
+_CPU_GFLOPS_PER_CORE = 45.0
+_CPU_LAYER_S = 0.006
+"""Fixed cost of one layer in one step on a CPU: launching operations, not arithmetic."""
+STARTUP_S = 14.0
+"""Importing the training libraries, loading a small model, tokenising a small file."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """The work of one training run.
+
+    Attributes:
+        tokens: Tokens read over the whole run, padding included.
+        micro_steps: Forward and backward passes.
+        eval_tokens: Tokens read by evaluations and the final verdict.
+    """
+
+    shape: Shape
+    method: str
+    tokens: float
+    micro_steps: int
+    eval_tokens: float
+    checkpointing: bool
+    device: str
+
+
+def estimate_duration(run: Run, machine: Machine, *, correction: float = 1.0) -> Range:
+    """Return seconds from start to verdict.
+
+    Floating-point operations: 2 per parameter and token forward, 2 backward through frozen
+    weights, 4 where the weights are trained, 2 more where checkpointing repeats the forward pass
+    (Kaplan et al., arXiv 2001.08361, §2.1).
+    """
+    per_token = 6 if run.method == "full" else 4
+    per_token += 2 if run.checkpointing else 0
+    flops = run.shape.active_parameters * (per_token * run.tokens + 2 * run.eval_tokens)
+    if run.device == "cuda":
+        speed = gpu_tflops(machine) * 1e12 * _GPU_USE
+        fixed = 0.04 * run.micro_steps
+        basis = "arithmetic over the card's published speed"
+    else:
+        speed = machine.cores * _CPU_GFLOPS_PER_CORE * 1e9
+        fixed = _CPU_LAYER_S * run.shape.layers * run.micro_steps
+        basis = "arithmetic over a typical CPU core's speed"
+    penalty = {"qlora": 1.4 if run.device == "cuda" else 2.5, "dora": 1.26}.get(run.method, 1.0)
+    seconds = correction * (penalty * (flops / speed + fixed)) + STARTUP_S
+    if correction != 1.0:
+        return Range(0.7 * seconds, seconds, 1.5 * seconds, "this machine's own past runs")
+    return Range(0.5 * seconds, seconds, 2.2 * seconds, basis)
+
+
+def gpu_tflops(machine: Machine) -> float:
+    """Return the published 16-bit speed of the machine's first card, or a cautious guess."""
+    name = machine.gpus[0].name.upper() if machine.gpus else ""
+    matches = [label for label in GPU_TFLOPS if label.upper() in name]
+    return GPU_TFLOPS[max(matches, key=len)] if matches else _UNKNOWN_GPU_TFLOPS

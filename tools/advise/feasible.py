@@ -1,0 +1,200 @@
+"""The gate before a run: does it make sense, is it compatible, does it fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import get_args
+
+from tools.advise.figures import MemoryEstimate
+from tools.advise.hardware import Machine, disk_free_gib
+from tools.advise.memory import Workload, quantised_linears
+from tools.advise.models import ModelInfo
+from tools.advise.wishes import PlanRequest
+from tools.errors import BadInput, Refused
+from tools.history.spec import Engine, Method, TrainingSpec
+from tools.settings import Settings
+
+METHODS: tuple[str, ...] = get_args(Method)
+ENGINES: tuple[str, ...] = get_args(Engine)
+_ADAPTER_WISHES = ("rank", "alpha", "dropout", "target_modules")
+
+
+def check_wishes(request: PlanRequest, model: ModelInfo, machine: Machine) -> None:
+    """Refuse wishes that cannot all be honoured, before any data is read.
+
+    Raises:
+        BadInput: An unknown method or engine.
+        Refused: Contradictory wishes (`preflight`).
+    """
+    if request.method is not None and request.method not in METHODS:
+        raise BadInput(
+            f"Luthier cannot train with the method {request.method!r}.",
+            hint=f"It trains with: {', '.join(METHODS)}.",
+        )
+    if request.engine is not None and request.engine not in ENGINES:
+        raise BadInput(
+            f"Luthier cannot train with the engine {request.engine!r}.",
+            hint=f"It trains with: {', '.join(ENGINES)}.",
+        )
+    problems = [found for found in _contradictions(request, model, machine) if found]
+    if problems:
+        raise Refused(
+            " ".join(problem for problem, _ in problems),
+            hint=" ".join(hint for _, hint in problems),
+            refused_by="preflight",
+        )
+
+
+def _contradictions(
+    request: PlanRequest, model: ModelInfo, machine: Machine
+) -> list[tuple[str, str] | None]:
+    return [
+        _adapter_wish_for_full(request),
+        _too_long(request, model),
+        _no_gpu(request, machine),
+        _quantisation(request, model, machine),
+        _unknown_modules(request, model),
+    ]
+
+
+def _adapter_wish_for_full(request: PlanRequest) -> tuple[str, str] | None:
+    wished = [name for name in _ADAPTER_WISHES if getattr(request, name) is not None]
+    if request.method != "full" or not wished:
+        return None
+    words = " and ".join(name.replace("_", " ") for name in wished)
+    return (
+        f"Full fine-tuning trains every weight, so it has no {words}.",
+        f"Leave {words} out, or choose the method lora.",
+    )
+
+
+def _too_long(request: PlanRequest, model: ModelInfo) -> tuple[str, str] | None:
+    if request.max_length is None or request.max_length <= model.context_length:
+        return None
+    return (
+        f"{model.name} reads at most {model.context_length} tokens, "
+        f"not the {request.max_length} asked for.",
+        f"Use max_length {model.context_length} or less, or a model with a longer context.",
+    )
+
+
+def _no_gpu(request: PlanRequest, machine: Machine) -> tuple[str, str] | None:
+    if request.device != "cuda" or machine.gpus:
+        return None
+    return "There is no NVIDIA GPU on this machine.", "Leave the device out to train on the CPU."
+
+
+def _quantisation(
+    request: PlanRequest, model: ModelInfo, machine: Machine
+) -> tuple[str, str] | None:
+    if request.method != "qlora":
+        return None
+    problem = quantisation_problem(model, choose_device(request, machine))
+    return (problem, "Use the method lora; it needs no quantised base.") if problem else None
+
+
+def quantisation_problem(model: ModelInfo, device: str) -> str | None:
+    """Say why bitsandbytes can quantise nothing of this model on this device, or None.
+
+    Matrices that its CPU kernels cannot take stay in full precision (see `quantised_linears`).
+    """
+    if device == "cuda" or quantised_linears(model.shape, device):
+        return None
+    first = model.shape.linears[0]
+    return (
+        "QLoRA on a CPU needs matrices with inputs in multiples of 64 and outputs in multiples "
+        f"of 32; {model.name} has none ({first.name} is {first.inputs} × {first.outputs})."
+    )
+
+
+def _unknown_modules(request: PlanRequest, model: ModelInfo) -> tuple[str, str] | None:
+    if request.target_modules is None:
+        return None
+    try:
+        model.shape.targets(request.target_modules)
+    except BadInput as error:
+        return error.problem, error.hint
+    return None
+
+
+def choose_device(request: PlanRequest, machine: Machine) -> str:
+    """Return the wished device, else the GPU where there is one."""
+    return request.device or ("cuda" if machine.gpus else "cpu")
+
+
+def refuse_memory(
+    work: Workload,
+    memory: MemoryEstimate,
+    available_gib: float,
+    estimate: Callable[[Workload], MemoryEstimate],
+) -> Refused:
+    """Return the refusal of a run that does not fit, naming the nearest one that does."""
+    place = "GPU memory" if work.device == "cuda" else "memory"
+    largest = max(memory.parts, key=lambda name: memory.parts[name])
+    problem = (
+        f"This run may need {memory.high_gib:.1f} GiB of {place} "
+        f"(expected {memory.expected_gib:.1f}), and {available_gib:.1f} GiB can be used; "
+        f"most goes to {largest}."
+    )
+    return Refused(problem, hint=nearest(work, available_gib, estimate), refused_by="memory")
+
+
+def nearest(
+    work: Workload, available_gib: float, estimate: Callable[[Workload], MemoryEstimate]
+) -> str:
+    """Name the smallest change that makes the run fit."""
+    steps: list[tuple[str, Workload]] = [
+        ("gradient checkpointing", replace(work, checkpointing=True)),
+        ("gradient checkpointing and batch_size 1", replace(work, checkpointing=True, batch=1)),
+    ]
+    for length in (work.length // 2, work.length // 4):
+        if length >= 128:
+            smaller = replace(work, checkpointing=True, batch=1, length=length)
+            steps.append((f"batch_size 1 and max_length {length}", smaller))
+    base = replace(work, checkpointing=True, batch=1)
+    if work.method != "lora":
+        steps.append(("the method lora with batch_size 1", replace(base, method="lora")))
+    if work.method != "qlora":
+        steps.append(("the method qlora with batch_size 1", replace(base, method="qlora")))
+    for words, candidate in steps:
+        found = estimate(candidate)
+        if found.high_gib <= available_gib:
+            return f"It fits with {words} (at most {found.high_gib:.1f} GiB)."
+    smallest = estimate(replace(base, method="qlora"))
+    share = max(0.0, available_gib - 1.0) / max(smallest.high_gib, 0.01)
+    size = work.shape.parameters / 1e9 * min(1.0, share)
+    if size < 0.05:
+        return "Choose a much smaller model, such as `starter`, or a machine with more memory."
+    return f"Choose a model of about {size:.1g}B parameters or fewer, or more memory."
+
+
+def disk_need(spec: TrainingSpec, model: ModelInfo) -> float:
+    """Return GiB of disk a run needs: download, checkpoints with optimiser state, the result."""
+    gib = 2**30
+    if spec.method == "full":
+        trained = model.parameters
+    else:
+        trained = model.shape.adapter_parameters(
+            spec.rank, spec.target_modules, dora=spec.method == "dora"
+        )
+    kept = 3 * trained * (4 + 8) + trained * 4
+    download = 0 if model.path else 2 * model.parameters
+    return (kept + download) / gib + 0.05
+
+
+def check_disk(need_gib: float, settings: Settings) -> None:
+    """Refuse a run whose files would fill the disk.
+
+    Raises:
+        Refused: By the gate `disk`.
+    """
+    free = disk_free_gib(settings.home)
+    if free is None or free >= need_gib + 0.1:
+        return
+    raise Refused(
+        f"The run needs about {need_gib:.2f} GiB of disk, and {free:.2f} GiB are free "
+        f"in {settings.home}.",
+        hint="Free some space, or point LUTHIER_HOME at a larger disk.",
+        refused_by="disk",
+    )

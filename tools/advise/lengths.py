@@ -1,0 +1,110 @@
+"""How long the rows of a prepared dataset are, in tokens of the chosen model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tools.advise.models import ModelInfo
+
+_SAMPLE = 2_000
+_PER_MESSAGE = 6
+"""Tokens that a chat template adds round one message, rounded up."""
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Tokens a row: measured with the model's tokenizer where it is here, else from characters."""
+
+    mean: float
+    p95: int
+    p99: int
+    longest: int
+    measured: bool
+
+    def cut_share(self, limit: int) -> float:
+        """Return roughly which share of the rows is longer than `limit`."""
+        if limit >= self.longest:
+            return 0.0
+        if limit >= self.p99:
+            return 0.01
+        return 0.05 if limit >= self.p95 else 0.5
+
+
+def measure_lengths(split: Path, model: ModelInfo) -> Lengths:
+    """Measure up to 2,000 rows spread over a prepared split."""
+    rows = list(_texts(split))
+    counter = _counter(model)
+    if counter:
+        counts = sorted(_PER_MESSAGE * len(texts) + counter(texts) for texts in rows)
+    else:
+        share = characters_per_token(model.shape.vocab)
+        counts = sorted(
+            _PER_MESSAGE * len(texts) + int(sum(map(len, texts)) / share) + 1 for texts in rows
+        )
+    return from_counts(counts or [1], measured=counter is not None)
+
+
+def from_counts(counts: list[int], *, measured: bool) -> Lengths:
+    """Summarise sorted counts."""
+    last = len(counts) - 1
+    return Lengths(
+        mean=sum(counts) / len(counts),
+        p95=counts[round(0.95 * last)],
+        p99=counts[round(0.99 * last)],
+        longest=counts[last],
+        measured=measured,
+    )
+
+
+def characters_per_token(vocabulary: int) -> float:
+    """Return a cautious number of characters that one token stands for, in English."""
+    for size, characters in ((300, 1.0), (1_000, 1.6), (8_000, 2.3), (60_000, 3.3)):
+        if vocabulary <= size:
+            return characters
+    return 3.6
+
+
+def choose_max_length(lengths: Lengths, context: int) -> int:
+    """Return a length that cuts no row, or only rare outliers; a multiple of 32."""
+    outliers = lengths.longest > max(512, 2 * lengths.p99)
+    wanted = lengths.p99 if outliers else lengths.longest
+    return max(8, min(-(-int(wanted * 1.02 + 4) // 32) * 32, context))
+
+
+def _texts(split: Path) -> Iterable[list[str]]:
+    import pyarrow.parquet as parquet  # noqa: PLC0415  slow import
+
+    table = parquet.read_table(split)
+    names = [n for n in ("prompt", "completion", "messages", "text") if n in table.column_names]
+    stride = max(1, table.num_rows // _SAMPLE)
+    columns = [table.column(name) for name in names]
+    for index in range(0, table.num_rows, stride):
+        texts: list[str] = []
+        for column in columns:
+            texts += _contents(column[index].as_py())
+        yield texts
+
+
+def _contents(value: Any) -> list[str]:
+    if isinstance(value, list):
+        return [str(message.get("content") or "") for message in value]
+    return [str(value or "")]
+
+
+def _counter(model: ModelInfo) -> Any:
+    """Return a function that counts tokens of several texts, or None without a tokenizer file."""
+    file = model.path / "tokenizer.json" if model.path else None
+    if file is None or not file.is_file():
+        return None
+    from tokenizers import Tokenizer  # noqa: PLC0415  not needed for other models
+
+    tokenizer = Tokenizer.from_file(str(file))
+
+    def count(texts: list[str]) -> int:
+        encoded = tokenizer.encode_batch(texts, add_special_tokens=False)
+        return sum(len(item.ids) for item in encoded)
+
+    return count
