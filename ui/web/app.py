@@ -9,8 +9,9 @@ import gradio as gr
 
 from tools.settings import Settings, set_default_environment
 from ui.web import security, theme
-from ui.web.chat import ChatPage
+from ui.web.chat import PRIVATE, ChatPage
 from ui.web.desk import AssistantLike, Desk
+from ui.web.topbar import top_bar
 
 
 def build(settings: Settings, *, assistant: AssistantLike | None = None) -> gr.Blocks:
@@ -29,13 +30,12 @@ def assemble(settings: Settings, assistant: AssistantLike | None = None) -> tupl
     set_default_environment(GRADIO_TEMP_DIR=str(incoming))
     desk = Desk(settings, assistant)
     with gr.Blocks(title="Luthier", fill_width=True, fill_height=True) as page:
-        gr.HTML(
-            '<header class="top"><b>Luthier</b></header>', elem_id="top", apply_default_css=False
-        )
-        with gr.Tabs(elem_id="pages") as tabs:
-            with gr.Tab("Chat", id="chat", elem_id="tab-chat"):
-                chat = ChatPage(desk)
+        bar = gr.HTML(lambda: top_bar(desk.settings), elem_id="top", apply_default_css=False)
+        tabs = gr.Tabs(elem_id="pages")
+        with tabs, gr.Tab("Chat", id="chat", elem_id="tab-chat"):
+            chat = ChatPage(desk)
         chat.wire(page, tabs)
+        gr.Timer(15).tick(lambda: top_bar(desk.settings), None, bar, queue=False, **PRIVATE)
     page.queue(default_concurrency_limit=16, max_size=128, api_open=False)
     return page, desk
 
