@@ -217,11 +217,17 @@ class Jobs:
                 [self._now(), job_id],
             )
 
-    def append(self, job_id: str, events: Sequence[Event]) -> None:
-        """Append events in one transaction."""
+    def append(
+        self, job_id: str, events: Sequence[Event], *, at: Sequence[datetime] | None = None
+    ) -> None:
+        """Append events in one transaction.
+
+        Args:
+            at: When each happened; now, where it is not given.
+        """
         if events:
             with writing(self._path) as db:
-                self._append(db, job_id, events)
+                self._append(db, job_id, events, at)
 
     def events(
         self,
@@ -239,11 +245,20 @@ class Jobs:
             rows = db.execute(query, [job_id, after, *chosen, limit or -1]).fetchall()
         return [EventRecord(**{**dict(r), "payload": json.loads(r["payload"])}) for r in rows]
 
-    def _append(self, db: sqlite3.Connection, job_id: str, events: Sequence[Event]) -> None:
-        now = self._now()
+    def _append(
+        self,
+        db: sqlite3.Connection,
+        job_id: str,
+        events: Sequence[Event],
+        at: Sequence[datetime] | None = None,
+    ) -> None:
+        times = [t.isoformat(timespec="milliseconds") for t in at or [self._clock()] * len(events)]
         db.executemany(
             "INSERT INTO events (job_id, at, kind, payload) VALUES (?, ?, ?, ?)",
-            [(job_id, now, event.kind, json.dumps(event.payload)) for event in events],  # type: ignore[attr-defined]
+            [
+                (job_id, time, event.kind, json.dumps(event.payload))  # type: ignore[attr-defined]
+                for time, event in zip(times, events, strict=True)
+            ],
         )
 
     def _now(self) -> str:

@@ -12,7 +12,7 @@ import re
 import shutil
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tools.jobs.ending import write_durably
 
@@ -34,6 +34,7 @@ class CheckpointManifest(BaseModel):
 
     Attributes:
         plan_hash: Hash of the spec the checkpoint belongs to.
+        memory: What the run must know to go on, such as seconds trained and the best loss.
         files: Path relative to the checkpoint → size and digest.
     """
 
@@ -42,11 +43,11 @@ class CheckpointManifest(BaseModel):
     schema_version: int = 1
     step: int
     plan_hash: str
-    eval_loss: float | None = None
+    memory: dict[str, float] = Field(default_factory=dict)
     files: dict[str, FileDigest]
 
 
-def seal(checkpoint: Path, *, step: int, plan_hash: str, eval_loss: float | None) -> None:
+def seal(checkpoint: Path, *, step: int, plan_hash: str, memory: dict[str, float]) -> None:
     """Write the manifest that makes a folder a checkpoint."""
     files = {
         path.relative_to(checkpoint).as_posix(): FileDigest(
@@ -55,7 +56,7 @@ def seal(checkpoint: Path, *, step: int, plan_hash: str, eval_loss: float | None
         for path in sorted(checkpoint.rglob("*"))
         if path.is_file() and path.name != MANIFEST
     }
-    manifest = CheckpointManifest(step=step, plan_hash=plan_hash, eval_loss=eval_loss, files=files)
+    manifest = CheckpointManifest(step=step, plan_hash=plan_hash, memory=memory, files=files)
     write_durably(checkpoint / MANIFEST, manifest.model_dump_json(indent=1).encode())
 
 

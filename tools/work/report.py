@@ -6,9 +6,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from tools.context import utc_now
 from tools.errors import Unavailable
 from tools.history.events import Event, PhaseStarted, Progress, Warned
 from tools.history.jobs import JobRecord
@@ -37,7 +39,7 @@ class Job:
         self.settings = settings
         self.store = store
         self.folder: Path = settings.job_folder(record.id)
-        self._queue: list[Event] = []
+        self._queue: list[tuple[datetime, Event]] = []
         self._mutex = threading.Lock()
         self._writing = threading.Lock()
         self._ended = threading.Event()
@@ -55,7 +57,7 @@ class Job:
     def emit(self, event: Event) -> None:
         """Queue an event; it is in the history within half a second."""
         with self._mutex:
-            self._queue.append(event)
+            self._queue.append((utc_now(), event))
 
     def phase(self, name: str, note: str = "") -> None:
         """Begin a part of the work. A good moment to stop: raises `Cancelled` where asked for."""
@@ -98,7 +100,8 @@ class Job:
             with self._mutex:
                 batch, self._queue = self._queue, []
             try:
-                self.store.jobs.append(self.id, batch)
+                events = [event for _, event in batch]
+                self.store.jobs.append(self.id, events, at=[at for at, _ in batch])
             except BaseException:
                 with self._mutex:
                     self._queue = batch + self._queue

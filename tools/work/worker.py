@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from tools.context import Context, utc_now
 from tools.errors import ToolError, Unavailable
 from tools.history.events import Failed
+from tools.history.spec import TrainingSpec
 from tools.history.store import Store
 from tools.jobs.ending import Ending, apply_ending, write_ending
 from tools.jobs.reconcile import reconcile
@@ -59,7 +60,7 @@ def main(arguments: list[str]) -> int:
 def _run(job: Job) -> Ending:
     """Do the work and say how it ended; only a failure to record that may escape."""
     try:
-        job.check_cancelled()
+        job.phase("start", note="loading the libraries")
         result = _work_of(job)(job)
     except Cancelled:
         return Ending(state="cancelled", notice=f"{job.id} was stopped.")
@@ -77,6 +78,9 @@ def _run(job: Job) -> Ending:
 
 def _work_of(job: Job) -> Callable[[Job], dict[str, Any]]:
     # Each kind pays only for the libraries it uses.
+    if not _may_quantise(job):
+        # PEFT imports it wherever it is installed, with torch's compiler behind it: two seconds.
+        sys.modules.setdefault("bitsandbytes", None)  # type: ignore[arg-type]
     if job.record.kind == "train":
         from tools.work import train  # noqa: PLC0415
 
@@ -88,6 +92,12 @@ def _work_of(job: Job) -> Callable[[Job], dict[str, Any]]:
     from tools.work import export  # noqa: PLC0415
 
     return export.run
+
+
+def _may_quantise(job: Job) -> bool:
+    spec = job.spec
+    training = spec if isinstance(spec, TrainingSpec) else job.store.jobs.get(spec.job).training
+    return training.method == "qlora"
 
 
 def _failure(job: Job, error: ToolError) -> Ending:

@@ -1,0 +1,131 @@
+"""Checkpoints of a run, and its result: written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from tools.errors import Unavailable
+from tools.history.events import CheckpointSaved
+from tools.history.spec import TrainingSpec
+from tools.jobs.checkpoints import keep_only, latest_checkpoint, read_checkpoint, seal
+from tools.jobs.ending import write_durably
+from tools.work.monitor import Monitor
+from tools.work.recipe import save_weights
+from tools.work.report import Job
+from tools.work.template import template_hash
+
+_FULL_DISK_SIGNS = ("no space left", "code: 28", "quota exceeded", "file write failed")
+_LITTLE_BYTES = 1024 * 1024
+
+
+class Keeper:
+    """Seals checkpoints, keeps the best and the latest, and finds the one to resume from.
+
+    Attributes:
+        resumed: Checkpoint that this run goes on from, or None.
+        memory: What the run knew when that checkpoint was written.
+    """
+
+    def __init__(self, job: Job, spec: TrainingSpec) -> None:
+        self._job = job
+        self._full = spec.method == "full"
+        self.monitor: Monitor | None = None
+        found = latest_checkpoint(job.folder, plan_hash=job.record.plan_hash)
+        self.resumed = str(found[0]) if found else None
+        self.memory = found[1].memory if found else {}
+        self.note = f"goes on from step {found[1].step}" if found else ""
+
+    def checkpoint_written(self, folder: Path) -> None:
+        """Make a folder that the trainer wrote a checkpoint, then drop those not needed."""
+        step = int(folder.name.rpartition("-")[2])
+        memory = self.monitor.memory() if self.monitor else {}
+        seal(folder, step=step, plan_hash=self._job.record.plan_hash, memory=memory)
+        self._job.emit(
+            CheckpointSaved(step=step, folder=folder.relative_to(self._job.folder).as_posix())
+        )
+        best = folder.with_name(f"checkpoint-{int(memory.get('best_step', step))}")
+        keep_only(self._job.folder, {folder, best})
+
+    def restore_best(self, model: Any, monitor: Monitor, last_step: int) -> None:
+        """Put the weights with the lowest validation loss back into the model."""
+        if monitor.best_step in (0, last_step):
+            return
+        folder = self._job.folder / "checkpoints" / f"checkpoint-{monitor.best_step}"
+        if read_checkpoint(folder) is None:
+            self._job.warn(
+                "best_is_gone",
+                f"The best checkpoint (step {monitor.best_step}) cannot be read any more; "
+                "the last one is kept instead.",
+            )
+            monitor.best_step = last_step
+            monitor.best_loss = monitor.last_eval_loss or monitor.best_loss
+            return
+        if self._full:
+            model.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
+        else:
+            from peft import set_peft_model_state_dict  # noqa: PLC0415 - full tuning has no PEFT
+
+            set_peft_model_state_dict(model, load_file(folder / "adapter_model.safetensors"))
+
+    @contextmanager
+    def explained_disk(self) -> Iterator[None]:
+        """Turn a full disk into one clear sentence; the last whole checkpoint stays."""
+        try:
+            yield
+        except (OSError, RuntimeError, SafetensorError) as error:
+            if not _disk_is_full(error, self._job.folder):
+                raise
+            self._drop_halves()
+            raise Unavailable(
+                f"The disk that holds {self._job.settings.home} is full.",
+                hint="Free some space; then "
+                f"`luthier resume {self._job.id}` goes on from the last checkpoint.",
+            ) from error
+
+    def _drop_halves(self) -> None:
+        for folder in (self._job.folder / "checkpoints").glob("checkpoint-*"):
+            if read_checkpoint(folder) is None:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def save_result(job: Job, spec: TrainingSpec, model: Any, tokenizer: Any) -> Path:
+    """Save what was trained, with its tokenizer and what it was trained from."""
+    name = "model" if spec.method == "full" else "adapter"
+    folder = job.folder / name
+    half = job.folder / f"{name}.part"
+    shutil.rmtree(half, ignore_errors=True)
+    save_weights(model, half)
+    tokenizer.save_pretrained(str(half))
+    facts = {
+        "job": job.id,
+        "plan_hash": job.record.plan_hash,
+        "base_model": spec.model,
+        "base_revision": spec.model_revision,
+        "template_hash": template_hash(tokenizer),
+        "dataset": spec.dataset,
+        "dataset_fingerprint": spec.dataset_fingerprint,
+    }
+    write_durably(half / "luthier.json", json.dumps(facts, indent=2).encode())
+    shutil.rmtree(folder, ignore_errors=True)
+    half.rename(folder)
+    job.artifact(name, folder)
+    job.artifact("log", job.folder / "log.txt")
+    return folder
+
+
+def _disk_is_full(error: BaseException, folder: Path) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in {errno.ENOSPC, errno.EDQUOT}
+    # torch and safetensors wrap the cause in their own words.
+    if any(sign in str(error).lower() for sign in _FULL_DISK_SIGNS):
+        return True
+    return shutil.disk_usage(folder).free < _LITTLE_BYTES

@@ -1,0 +1,191 @@
+"""Loading models and tokenizers: safetensors only, no remote code. Shared by all workers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+
+from tools.errors import BadInput, NotFound, Refused, ToolError, Unavailable
+from tools.history.spec import TrainingSpec
+from tools.settings import Settings
+from tools.shipped import shipped
+from tools.work.report import Job
+from tools.work.template import prepare_tokenizer
+
+STARTER = "starter"
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def model_source(spec: TrainingSpec) -> str:
+    """Return what the base model is loaded from: a folder, or a name on the Hub."""
+    if spec.model == STARTER:
+        return str(shipped("starter-model"))
+    return spec.model
+
+
+def load_tokenizer(
+    where: Job | Settings, spec: TrainingSpec, *, adapter: Path | None = None
+) -> Any:
+    """Load the tokenizer, with a chat template and a padding token decided for all uses alike.
+
+    Args:
+        adapter: Folder of a tuned result, whose own tokenizer and template are then taken.
+
+    Raises:
+        NotFound, Unavailable, BadInput: See `load_model`.
+    """
+    source = str(adapter) if adapter and _has_tokenizer(adapter) else model_source(spec)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            source, **_origin(where, spec, source), trust_remote_code=False
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise _explained(error, source) from error
+    return prepare_tokenizer(tokenizer)
+
+
+def load_model(
+    where: Job | Settings,
+    spec: TrainingSpec,
+    *,
+    adapter: Path | None = None,
+    quantised: bool | None = None,
+    trainable: bool = False,
+) -> Any:
+    """Load the base model, or a tuned one where `adapter` is given.
+
+    Args:
+        adapter: Folder with a PEFT adapter, or with a whole model that full tuning left.
+        quantised: Load in 4 bits; None does so exactly for QLoRA.
+        trainable: The adapter goes on learning; otherwise the model is ready to be asked.
+
+    Raises:
+        NotFound: The model is neither here nor on the Hub.
+        Unavailable: The Hub does not answer or the model is gated.
+        BadInput: There are no safetensors, or the model needs its own code to run.
+    """
+    whole = adapter is not None and not (adapter / "adapter_config.json").is_file()
+    source = str(adapter) if whole else model_source(spec)
+    four_bit = (spec.method == "qlora") if quantised is None else quantised
+    options: dict[str, Any] = {"dtype": load_dtype(spec), "device_map": None}
+    if four_bit:
+        options["quantization_config"] = quantisation(where, spec, source)
+        options["device_map"] = {"": spec.device}
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            source,
+            **_origin(where, spec, source),
+            **options,
+            trust_remote_code=False,
+            use_safetensors=True,
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise _explained(error, source) from error
+    if not four_bit:
+        model.to(spec.device)
+    if adapter is not None and not whole:
+        model = _with_adapter(model, adapter, trainable=trainable)
+    return model.train(trainable)
+
+
+def load_dtype(spec: TrainingSpec) -> torch.dtype:
+    """Return the type the base weights are held in.
+
+    Full tuning keeps float32 weights and computes in the spec's precision: updates smaller than
+    what bfloat16 can represent would be lost. Frozen weights need no such care.
+    """
+    return torch.float32 if spec.method == "full" else DTYPES[spec.precision]
+
+
+def quantisation(where: Job | Settings, spec: TrainingSpec, source: str) -> BitsAndBytesConfig:
+    """Return the 4-bit configuration of QLoRA (arXiv 2305.14314): nf4, double quantisation.
+
+    Raises:
+        Unavailable: bitsandbytes is not installed.
+    """
+    on_cpu = spec.device == "cpu"
+    try:
+        return BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=torch.float32 if on_cpu else DTYPES[spec.precision],
+            llm_int8_skip_modules=_left_unquantised(where, spec, source) if on_cpu else None,
+        )
+    except ImportError as error:
+        raise Unavailable(
+            "QLoRA needs bitsandbytes, which is not installed.",
+            hint="Install it with `pip install bitsandbytes`, or use LoRA.",
+        ) from error
+
+
+def _left_unquantised(where: Job | Settings, spec: TrainingSpec, source: str) -> list[str]:
+    # On CPU bitsandbytes wants in_features in multiples of 64 and out_features of 32.
+    config = AutoConfig.from_pretrained(
+        source, **_origin(where, spec, source), trust_remote_code=False
+    )
+    with torch.device("meta"):
+        empty = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    unfit = {
+        name.rsplit(".", 1)[-1]
+        for name, module in empty.named_modules()
+        if isinstance(module, torch.nn.Linear)
+        and (module.in_features % 64 or module.out_features % 32)
+    }
+    return sorted(unfit | {"lm_head"})
+
+
+def _with_adapter(model: Any, adapter: Path, *, trainable: bool) -> Any:
+    from peft import PeftModel  # noqa: PLC0415 - two seconds that a base model does not need
+
+    if not (adapter / "adapter_model.safetensors").is_file():
+        raise BadInput(
+            f"{adapter} holds no adapter in safetensors.", hint="Train it again with Luthier."
+        )
+    return PeftModel.from_pretrained(model, str(adapter), is_trainable=trainable)
+
+
+def _has_tokenizer(folder: Path) -> bool:
+    return (folder / "tokenizer_config.json").is_file()
+
+
+def _origin(where: Job | Settings, spec: TrainingSpec, source: str) -> dict[str, Any]:
+    settings = where.settings if isinstance(where, Job) else where
+    local = Path(source).is_dir()
+    origin: dict[str, Any] = {"local_files_only": local or settings.network == "never"}
+    if not local and spec.model_revision:
+        origin["revision"] = spec.model_revision
+    return origin
+
+
+def _explained(error: Exception, source: str) -> ToolError:
+    """Say in one sentence why a model could not be loaded."""
+    text = str(error)
+    if "trust_remote_code" in text:
+        return BadInput(
+            f"{source} needs its own code to be run, which Luthier never does.",
+            hint="Choose a model whose architecture transformers knows by itself.",
+        )
+    if "safetensors" in text and "no file named" in text:
+        return BadInput(
+            f"{source} has no weights in safetensors; Luthier does not open pickled ones.",
+            hint="Choose a repository or folder of the model that holds safetensors.",
+        )
+    if "gated" in text or "401" in text or "403" in text:
+        return Unavailable(
+            f"{source} may be read only with its owners' permission.",
+            hint="Accept its licence on the Hub and set HF_TOKEN, or choose another model.",
+        )
+    if isinstance(error, OSError):
+        return NotFound(
+            f"The model {source} cannot be found here or on the Hub.",
+            hint="Check its name, the network, and whether it was downloaded before.",
+        )
+    return Refused(
+        f"transformers cannot load {source}: {text.splitlines()[0] if text else type(error)}",
+        hint="Choose another base model; `luthier models` lists some.",
+        refused_by="preflight",
+    )

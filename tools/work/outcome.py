@@ -1,0 +1,56 @@
+"""The end of a training run: judged against its base, entered in the ledger, told in words."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from tools.history.spec import TrainingSpec
+from tools.work.report import Job
+
+
+def conclude(job: Job, spec: TrainingSpec, result: Path, began: float) -> dict[str, Any]:
+    """Judge the result on its held-out rows and say what it is worth.
+
+    Args:
+        result: Folder of the adapter or model.
+        began: `time.monotonic()` at the start of the run.
+    """
+    judge_result(job, spec, result)
+    job.measure(duration_s=round(time.monotonic() - began, 1))
+    record = job.store.jobs.get(job.id)
+    for quantity, unit in (("memory_gib", "GiB"), ("duration_s", "s")):
+        predicted, measured = record.predicted.get(quantity), record.measured.get(quantity)
+        if predicted and measured:
+            job.store.record_prediction(
+                job.id,
+                quantity,
+                predicted=float(predicted),
+                measured=float(measured),
+                unit=unit,
+            )
+    return {"notice": notice(job.id, record.metrics), "artifact": result.name}
+
+
+def judge_result(job: Job, spec: TrainingSpec, result: Path) -> None:
+    """Compare the tuned model with its base; the figures go into the job's metrics."""
+    job.phase("evaluate")
+
+
+def notice(job_id: str, metrics: dict[str, Any]) -> str:
+    """Return what the person is told: the figure that matters, the verdict, the next step."""
+    rows = metrics.get("n")
+    on = f" on {rows} held-out rows" if rows else ""
+    if metrics.get("accuracy") is not None:
+        base = metrics.get("base_accuracy")
+        before = "" if base is None else f"{base:.2f} → "
+        figure = f"accuracy {before}{metrics['accuracy']:.2f}{on}"
+    elif metrics.get("eval_loss") is not None:
+        base = metrics.get("base_eval_loss")
+        before = "" if base is None else f"{base:.2f} → "
+        figure = f"validation loss {before}{metrics['eval_loss']:.2f}{on}"
+    else:
+        figure = "its result is saved"
+    verdict = f": {metrics['verdict']}" if metrics.get("verdict") else ""
+    return f"{job_id} finished: {figure}{verdict}. Next: try it or export it to ONNX."

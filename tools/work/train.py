@@ -1,0 +1,222 @@
+"""A training run from its frozen spec: load, look at the labels, probe, train, save, judge."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import set_seed
+from transformers.utils import logging as transformers_logging
+from trl.trainer.sft_config import SFTConfig
+
+from tools.datasets.manifest import Manifest, read_manifest
+from tools.errors import Refused
+from tools.history.events import GatePassed, Warned
+from tools.history.spec import TrainingSpec
+from tools.work.keep import Keeper, save_result
+from tools.work.load import load_model, load_tokenizer
+from tools.work.memory import memory_peak_gib
+from tools.work.methods import keep_trained_weights_exact, make_trainable
+from tools.work.monitor import Monitor
+from tools.work.outcome import conclude
+from tools.work.probe import explained_memory, probe
+from tools.work.recipe import Collator, Recipe, as_dataset
+from tools.work.report import Cancelled, Job
+from tools.work.rows import Encoded, check_labels, encode_split, first_prompt
+from tools.work.template import marks_generation, template_notes
+
+_HELD_OUT_ROWS = 512
+_LOGGED_STEPS = 4000
+
+
+@dataclass
+class Prepared:
+    """Everything a run needs before its first step."""
+
+    manifest: Manifest
+    tokenizer: Any
+    model: Any
+    rows: Encoded
+    held_out: Encoded
+
+
+def run(job: Job) -> dict[str, Any]:
+    """Train as the spec says and leave an adapter (or a model), metrics and a notice.
+
+    Raises:
+        Refused: A gate said no.
+        Cancelled: The person asked to stop; the last checkpoint stays and can be resumed.
+    """
+    spec = job.record.training
+    began = time.monotonic()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    torch.set_num_threads(job.settings.worker_threads or torch.get_num_threads())
+    set_seed(spec.seed)
+    keeper = Keeper(job, spec)
+    prepared = _prepare(job, spec)
+    if keeper.resumed is None:
+        job.phase("probe")
+        prompt = first_prompt(_split(job, prepared.manifest), spec.objective, prepared.tokenizer)
+        probe(job, spec, prepared.model, prepared.tokenizer, prepared.rows, prompt)
+    trainer, monitor = _train(job, spec, prepared, keeper)
+    job.measure(
+        memory_gib=round(memory_peak_gib(spec.device), 3),
+        train_s=round(monitor.elapsed_s, 1),
+        steps=int(trainer.state.global_step),
+        tokens_per_s=round(trainer.tokens_seen / max(1e-9, monitor.elapsed_now_s), 1),
+    )
+    if monitor.cancelled:
+        raise Cancelled(job.id)
+    job.phase("save")
+    keeper.restore_best(prepared.model, monitor, int(trainer.state.global_step))
+    result = save_result(job, spec, prepared.model, prepared.tokenizer)
+    _tell_metrics(job, monitor, int(trainer.state.global_step))
+    return conclude(job, spec, result, began)
+
+
+def _prepare(job: Job, spec: TrainingSpec) -> Prepared:
+    job.phase("load", note=spec.model)
+    manifest = read_manifest(job.settings.dataset_folder(spec.dataset))
+    if manifest.fingerprint != spec.dataset_fingerprint:
+        raise Refused(
+            f"The prepared data {spec.dataset} is not what the plan was made for.",
+            hint="Make the plan again.",
+            refused_by="preflight",
+        )
+    tokenizer = load_tokenizer(job, spec)
+    for code, message in template_notes(tokenizer):
+        job.emit(Warned(code=code, message=message))
+    model = make_trainable(load_model(job, spec, trainable=True), spec)
+    job.phase("read", note=spec.dataset)
+    rows = encode_split(
+        _split(job, manifest, "train"),
+        spec.objective,
+        tokenizer,
+        max_length=_length_limit(spec, model),
+        model=model,
+    )
+    _tell_labels(job, spec, tokenizer, rows, model)
+    held_out = encode_split(
+        _split(job, manifest),
+        spec.objective,
+        tokenizer,
+        max_length=_length_limit(spec, model),
+        model=model,
+    )
+    return Prepared(manifest, tokenizer, model, rows, _some(held_out))
+
+
+def _tell_labels(job: Job, spec: TrainingSpec, tokenizer: Any, rows: Encoded, model: Any) -> None:
+    measures = check_labels(rows, spec.objective, tokenizer, model)
+    job.emit(GatePassed(gate="labels", measures=measures))
+    if spec.objective == "chat" and not marks_generation(tokenizer):
+        message = (
+            "The chat template does not mark what the assistant wrote, so only the last answer "
+            "of each conversation is trained."
+        )
+        job.warn("last_answer_only", message)
+    if rows.cut:
+        job.warn("rows_cut", f"{rows.cut} rows were longer than the limit and lost their start.")
+    if rows.dropped:
+        job.warn("rows_dropped", f"{rows.dropped} rows hold nothing to learn and are left out.")
+
+
+def _train(
+    job: Job, spec: TrainingSpec, prepared: Prepared, keeper: Keeper
+) -> tuple[Recipe, Monitor]:
+    job.phase("train", note=keeper.note)
+    monitor = Monitor(job, spec, memory=keeper.memory)
+    keeper.monitor = monitor
+    trainer = Recipe(
+        job=job,
+        held_out=prepared.held_out,
+        on_checkpoint=keeper.checkpoint_written,
+        model=prepared.model,
+        args=_config(job, spec, len(prepared.rows.input_ids)),
+        train_dataset=as_dataset(prepared.rows),
+        eval_dataset=as_dataset(prepared.held_out),
+        data_collator=Collator(prepared.tokenizer.pad_token_id),
+        processing_class=prepared.tokenizer,
+        callbacks=[monitor],
+    )
+    keep_trained_weights_exact(prepared.model)
+    monitor.trainer = trainer
+    with explained_memory(spec), keeper.explained_disk():
+        trainer.train(resume_from_checkpoint=keeper.resumed)
+    return trainer, monitor
+
+
+def _config(job: Job, spec: TrainingSpec, rows: int) -> SFTConfig:
+    steps = spec.max_steps or math.ceil(
+        rows / (spec.batch_size * spec.gradient_accumulation) * spec.epochs
+    )
+    return SFTConfig(
+        output_dir=str(job.folder / "checkpoints"),
+        per_device_train_batch_size=spec.batch_size,
+        per_device_eval_batch_size=max(spec.batch_size, 32),
+        gradient_accumulation_steps=spec.gradient_accumulation,
+        num_train_epochs=spec.epochs,
+        max_steps=spec.max_steps or -1,
+        learning_rate=spec.learning_rate,
+        lr_scheduler_type=spec.lr_scheduler,
+        warmup_steps=math.ceil(spec.warmup_ratio * steps),
+        weight_decay=spec.weight_decay,
+        activation_checkpointing=spec.gradient_checkpointing,
+        use_cpu=spec.device == "cpu",
+        optim="adamw_torch_fused" if spec.device == "cuda" else "adamw_torch",
+        seed=spec.seed,
+        data_seed=spec.seed,
+        eval_strategy="steps",
+        eval_steps=min(spec.eval_steps, steps),
+        save_strategy="steps",
+        save_steps=min(spec.save_steps, steps),
+        logging_steps=max(1, steps // _LOGGED_STEPS),
+        logging_nan_inf_filter=False,
+        max_length=None,
+        report_to=[],
+        disable_tqdm=True,
+        dataloader_pin_memory=spec.device == "cuda",
+        bf16=spec.precision == "bfloat16",
+        fp16=spec.precision == "float16",
+    )
+
+
+def _split(job: Job, manifest: Manifest, name: str = "validation") -> Path:
+    folder = job.settings.dataset_folder(manifest.id)
+    return manifest.split_file(folder, "train" if name == "train" else "validation")
+
+
+def _length_limit(spec: TrainingSpec, model: Any) -> int:
+    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return min(spec.max_length, int(context)) if context else spec.max_length
+
+
+def _some(held_out: Encoded) -> Encoded:
+    """Return at most so many rows that validation does not dominate the run, spread evenly."""
+    count = len(held_out.input_ids)
+    if count <= _HELD_OUT_ROWS:
+        return held_out
+    chosen = [i * count // _HELD_OUT_ROWS for i in range(_HELD_OUT_ROWS)]
+    return Encoded(
+        input_ids=[held_out.input_ids[i] for i in chosen],
+        labels=[held_out.labels[i] for i in chosen],
+    )
+
+
+def _tell_metrics(job: Job, monitor: Monitor, step: int) -> None:
+    values: dict[str, Any] = {"train_loss": monitor.last_loss, "first_loss": monitor.first_loss}
+    if math.isfinite(monitor.best_loss):
+        values |= {
+            "eval_loss": monitor.best_loss,
+            "best_step": monitor.best_step,
+            "last_step": step,
+        }
+    if monitor.stopped_because:
+        values["stopped_because"] = monitor.stopped_because
+        job.warn("stopped_early", f"The run ended early because {monitor.stopped_because}.")
+    job.metrics(**values)
