@@ -1,0 +1,124 @@
+"""What a comparison of base and tuned model found: the document every face shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tools.evaluate.compare import Difference
+from tools.evaluate.metrics import Estimate, LabelScore
+from tools.evaluate.verdict import Word
+
+
+class SliceResult(BaseModel):
+    """The primary measure on the rows that share one value of a column."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    column: str
+    value: str
+    n: int
+    base: Estimate
+    tuned: Estimate
+    difference: Difference
+
+
+class RowSample(BaseModel):
+    """One row whose answer changed. Prompt and answers are untrusted text, already cut.
+
+    Attributes:
+        row: Number of the row in its source.
+        change: Change of the primary measure on this row; more is better.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    row: int
+    prompt: str
+    expected: str
+    base: str
+    tuned: str
+    change: float
+
+
+class Samples(BaseModel):
+    """Where tuning helped most and where it hurt most."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    gains: tuple[RowSample, ...] = ()
+    regressions: tuple[RowSample, ...] = ()
+
+
+class Judgement(BaseModel):
+    """Base against tuned on the same rows.
+
+    Attributes:
+        n: Rows that were judged.
+        excluded: Rows left out because the model was trained on them.
+        truncated: Rows whose prompt was cut to fit the model's context.
+        primary: The measure that the verdict rests on.
+        metrics: Model (`base`, `tuned`, `tfidf`, `majority`) → measure → estimate.
+        confusion: Rows by expected label, columns by the tuned model's label, as in `labels`.
+        chose_checkpoint: The same rows chose which checkpoint was kept.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: str
+    split: str | None
+    path: str | None
+    n: int
+    excluded: int = 0
+    truncated: int = 0
+    primary: Literal["accuracy", "loss"]
+    metrics: dict[str, dict[str, Estimate]]
+    baseline: Literal["base"] = "base"
+    difference: Difference | None
+    differences: tuple[Difference, ...] = ()
+    slices: tuple[SliceResult, ...] = ()
+    labels: tuple[LabelScore, ...] = ()
+    confusion: tuple[tuple[int, ...], ...] = ()
+    samples: Samples = Field(default_factory=Samples)
+    chose_checkpoint: bool = False
+    notes: tuple[str, ...] = ()
+    verdict: Word
+    verdict_text: str
+    seconds: float = 0.0
+
+    def flat(self) -> dict[str, Any]:
+        """Return the figures under the names that a job's `metrics` carry."""
+        values: dict[str, Any] = {
+            "n": self.n,
+            "verdict": self.verdict,
+            "verdict_text": self.verdict_text,
+        }
+        for model, prefix in (("tuned", ""), ("base", "base_"), ("tfidf", "tfidf_")):
+            for name, estimate in self.metrics.get(model, {}).items():
+                key = prefix + ("eval_loss" if name == "loss" else name)
+                values[key] = estimate.value
+                if name == "accuracy" and estimate.low is not None:
+                    values[f"{key}_low"], values[f"{key}_high"] = estimate.low, estimate.high
+        if "majority" in self.metrics:
+            values["majority_share"] = self.metrics["majority"]["accuracy"].value
+        if self.difference:
+            values["difference"] = self.difference.model_dump(mode="json")
+        for part in self.slices:
+            values.setdefault("slices", {})[part.value] = {
+                "n": part.n,
+                "base": part.base.value,
+                "tuned": part.tuned.value,
+            }
+        return values
+
+
+def worst_and_best(
+    samples: Sequence[RowSample], each: int = 3
+) -> tuple[tuple[RowSample, ...], tuple[RowSample, ...]]:
+    """Return the largest gains and the largest losses, at most `each` of both."""
+    ranked = sorted(samples, key=lambda sample: sample.change)
+    losses = tuple(s for s in ranked[:each] if s.change < 0)
+    gains = tuple(s for s in reversed(ranked[-each:]) if s.change > 0)
+    return gains, losses

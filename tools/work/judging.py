@@ -1,0 +1,231 @@
+"""One model's pass over the held-out rows: likelihoods, labels and a sample of real answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from tools.work.answers import greedy_answers
+from tools.work.encode import (
+    Encoded,
+    answer_of,
+    encode_answers,
+    encode_prompt,
+    encode_row,
+    fit,
+    messages_of,
+)
+from tools.work.heldout import HeldOut, Row
+from tools.work.scoring import score_answers, score_choices
+
+Tick = Callable[[int], None]
+_CHECKED_ROWS = 8
+_SAMPLE_BATCH = 16
+_SAMPLE_PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True)
+class Exam:
+    """How both models are asked.
+
+    Attributes:
+        labels: Possible labels; those after `known` were never trained on and are never chosen.
+        answers: What the model says for each label.
+        sample: Rows that are also answered by generation, from the first on.
+        max_new_tokens: Longest generated answer; 0 where answers are too long to compare.
+    """
+
+    stops: tuple[int, ...]
+    pad: int
+    max_tokens: int
+    batch: int
+    labels: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
+    known: int = 0
+    sample: int = 64
+    max_new_tokens: int = 0
+
+
+@dataclass
+class Marks:
+    """What one model did, per row in the order of the rows.
+
+    Attributes:
+        sums, tokens: Log-probability of the expected answer in nats, and its tokens.
+        labels: The label that the model finds likeliest, for label tasks.
+        said: Generated answers of the first rows.
+        stopped: Of these, how many ended by themselves.
+        cut: Rows that did not fit into the model's context whole.
+    """
+
+    sums: npt.NDArray[np.float64]
+    tokens: npt.NDArray[np.float64]
+    labels: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    stopped: int = 0
+    cut: int = 0
+
+    @property
+    def loss(self) -> float:
+        """Mean negative log-likelihood per answer token, in nats."""
+        return float(-self.sums.sum() / self.tokens.sum())
+
+
+def sit(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: HeldOut,
+    exam: Exam,
+    *,
+    tick: Tick,
+    sample: int | None = None,
+) -> Marks:
+    """Let one model answer. Deterministic.
+
+    Args:
+        tick: Called with the number of rows done since the last call.
+        sample: Rows to answer by generation; None means as many as the exam says and time allows.
+    """
+    sums: list[npt.NDArray[np.float64]] = []
+    tokens: list[npt.NDArray[np.float64]] = []
+    marks = Marks(np.empty(0), np.empty(0))
+    first: list[Row] = []
+    choices: list[list[int]] | None = None
+    for number, window in enumerate(rows.windows()):
+        if number == 0:
+            first = window[: exam.sample]
+            choices = _fixed_choices(tokenizer, window, exam)
+        if exam.labels:
+            likely, counts, names, cut = _label_window(
+                model, tokenizer, window, exam, choices, tick
+            )
+            marks.labels += names
+        else:
+            likely, counts, cut = _answer_window(model, tokenizer, window, exam, tick)
+        sums.append(likely)
+        tokens.append(counts)
+        marks.cut += cut
+    marks.sums, marks.tokens = np.concatenate(sums), np.concatenate(tokens)
+    if exam.max_new_tokens:
+        _generate(model, tokenizer, first[: sample if sample is not None else None], exam, marks)
+    return marks
+
+
+def _answer_window(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    window: Sequence[Row],
+    exam: Exam,
+    tick: Tick,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], int]:
+    encoded = [_encoded(tokenizer, row, exam) for row in window]
+    likely = score_answers(model, encoded, pad=exam.pad, batch=exam.batch, tick=tick)
+    return likely.sums, likely.tokens, sum(row.cut for row in encoded)
+
+
+def _label_window(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    window: Sequence[Row],
+    exam: Exam,
+    choices: list[list[int]] | None,
+    tick: Tick,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], list[str], int]:
+    own = [exam.labels.index(str(row["label"])) for row in window]
+    if choices is not None:
+        room = exam.max_tokens - max(map(len, choices))
+        prompts = [encode_prompt(tokenizer, messages_of(row)[0]) for row in window]
+        cut = sum(len(p) > room for p in prompts)
+        likely = score_choices(
+            model, [p[-room:] for p in prompts], choices, own,
+            pad=exam.pad, batch=exam.batch, tick=tick,
+        )  # fmt: skip
+        sums, lengths = likely.sums, likely.tokens
+    else:
+        sums, lengths, cut = _every_choice(model, tokenizer, window, exam)
+        tick(len(window))
+    index = np.arange(len(window))
+    means = sums[:, : exam.known] / lengths[:, : exam.known]
+    names = [exam.labels[i] for i in means.argmax(axis=1)]
+    return sums[index, own], lengths[index, own], names, cut
+
+
+def _every_choice(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    window: Sequence[Row],
+    exam: Exam,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], int]:
+    """Score row by choice, for templates whose answers depend on the prompt's last characters."""
+    encoded: list[Encoded] = []
+    for row in window:
+        prompt_messages = messages_of(row)[0]
+        for answer in exam.answers:
+            said = {**row, "completion": [{"role": "assistant", "content": answer}]}
+            one = encode_row(tokenizer, said, stops=exam.stops, max_tokens=exam.max_tokens)
+            encoded.append(one or fit(encode_prompt(tokenizer, prompt_messages), [exam.pad], 2))
+    likely = score_answers(model, encoded, pad=exam.pad, batch=exam.batch, tick=lambda done: None)
+    shape = (len(window), len(exam.answers))
+    cut = sum(row.cut for row in encoded) // len(exam.answers)
+    return likely.sums.reshape(shape), likely.tokens.reshape(shape), cut
+
+
+def _fixed_choices(
+    tokenizer: PreTrainedTokenizerBase, window: Sequence[Row], exam: Exam
+) -> list[list[int]] | None:
+    """Return the ids of every label's answer where they are the same after every prompt."""
+    found: list[list[int]] | None = None
+    if not exam.labels:
+        return None
+    for row in window[:_CHECKED_ROWS]:
+        prompt = messages_of(row)[0]
+        start = encode_prompt(tokenizer, prompt)
+        answers = encode_answers(tokenizer, prompt, exam.answers, stops=exam.stops)
+        whole = encode_row(
+            tokenizer,
+            {**row, "completion": [{"role": "assistant", "content": exam.answers[0]}]},
+            stops=exam.stops,
+            max_tokens=10**9,
+        )
+        joined = whole is not None and whole.prompt == start and whole.answer == answers[0]
+        if not joined or (found is not None and answers != found):
+            return None
+        found = answers
+    return found
+
+
+def _encoded(tokenizer: PreTrainedTokenizerBase, row: Row, exam: Exam) -> Encoded:
+    encoded = encode_row(tokenizer, row, stops=exam.stops, max_tokens=exam.max_tokens)
+    # A row with an empty text has one token at least: the end.
+    return encoded or Encoded([exam.pad], [exam.stops[0] if exam.stops else exam.pad])
+
+
+def _generate(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Sequence[Row],
+    exam: Exam,
+    marks: Marks,
+) -> None:
+    began = time.monotonic()
+    room = max(1, exam.max_tokens - exam.max_new_tokens)
+    for start in range(0, len(rows), _SAMPLE_BATCH):
+        if time.monotonic() - began > _SAMPLE_PATIENCE_S:
+            return
+        batch = rows[start : start + _SAMPLE_BATCH]
+        prompts = [encode_prompt(tokenizer, messages_of(row)[0])[-room:] for row in batch]
+        for answer in greedy_answers(
+            model, prompts, stops=exam.stops, pad=exam.pad, max_new_tokens=exam.max_new_tokens
+        ):
+            marks.said.append(tokenizer.decode(answer.ids, skip_special_tokens=True).strip())
+            marks.stopped += answer.stopped
+
+
+def expected_of(rows: HeldOut) -> list[str]:
+    """Return the expected answers, in order."""
+    return [answer_of(row).strip() for row in rows.rows()]
