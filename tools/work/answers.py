@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from transformers import GenerationConfig, PreTrainedModel
@@ -42,7 +43,8 @@ def greedy_answers(
     for start in range(0, len(order), batch):
         picked = order[start : start + batch]
         ids, mask, _ = left_pad([prompts[i] for i in picked], pad, model.device)
-        out = model.generate(input_ids=ids, attention_mask=mask, generation_config=config)
+        generate: Any = model.generate
+        out = generate(input_ids=ids, attention_mask=mask, generation_config=config)
         for i, row in zip(picked, out[:, ids.shape[1] :].tolist(), strict=True):
             found[i] = until_stop(row, stops)
         tick(len(picked))

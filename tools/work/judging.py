@@ -222,7 +222,8 @@ def _generate(
         for answer in greedy_answers(
             model, prompts, stops=exam.stops, pad=exam.pad, max_new_tokens=exam.max_new_tokens
         ):
-            marks.said.append(tokenizer.decode(answer.ids, skip_special_tokens=True).strip())
+            text = str(tokenizer.decode(answer.ids, skip_special_tokens=True))
+            marks.said.append(text.strip())
             marks.stopped += answer.stopped
 
 

@@ -139,8 +139,9 @@ def _measures(
         loss = mean_estimate(-marks.sums, seed=asked.seed, weights=marks.tokens)
         metrics[name]["loss"] = loss
         metrics[name]["perplexity"] = _perplexity(loss)
-    loss = compare_rows("loss", base.sums, tuned.sums, seed=asked.seed, weights=tuned.tokens)
-    differences = [loss]
+    differences = [
+        compare_rows("loss", base.sums, tuned.sums, seed=asked.seed, weights=tuned.tokens)
+    ]
     if exam.labels:
         right = {m: _right(marks.labels, facts.labels) for m, marks in _both(base, tuned)}
         for name, marks in _both(base, tuned):
