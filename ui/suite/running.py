@@ -27,7 +27,7 @@ def run_suite(
     train: bool = False,
     base: Settings | None = None,
     make_assistant: Callable[[Settings], AssistantLike] | None = None,
-    on_case: Callable[[CaseOutcome], None] | None = None,
+    on_case: Callable[[str], None] | None = None,
 ) -> SuiteResult:
     """Play every case of the files and return the figures.
 
@@ -38,7 +38,7 @@ def run_suite(
         train: Let real workers train, evaluate, export and answer.
         base: Settings that give the brain's address and key; read where left out.
         make_assistant: Builds what is measured; the product's own assistant where left out.
-        on_case: Called after every case, for a progress line.
+        on_case: Called with a line of text after every case.
 
     Raises:
         BadInput: A file is not a usable suite; every problem is named.
@@ -55,7 +55,8 @@ def run_suite(
         for case in cases:
             played.append(_play(case, settings, train, make_assistant or _product))
             if on_case:
-                on_case(played[-1])
+                word = "passed" if played[-1].passed else "FAILED"
+                on_case(f"{word}  {case.id}")
         rounds.append(played)
     return summarise(
         rounds,
@@ -76,4 +77,5 @@ def _product(settings: Settings) -> AssistantLike:
     # LangChain takes a second to import; reading and checking a suite needs none of it.
     from assistant.agent import Assistant  # noqa: PLC0415
 
-    return Assistant(settings, actor="suite")
+    assistant: AssistantLike = Assistant(settings, actor="suite")
+    return assistant
