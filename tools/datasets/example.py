@@ -1,0 +1,71 @@
+"""One training example, whatever it was made from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+Message = dict[str, str]
+
+EMPTY_INPUT = "empty input"
+EMPTY_ANSWER = "empty answer"
+NO_MESSAGES = "no messages"
+NO_ANSWER = "no answer by the assistant"
+BAD_ROLE = "unknown role"
+
+
+@dataclass(frozen=True)
+class Example:
+    """One training example.
+
+    Attributes:
+        asked: Text of everything the model reads; `answer` of everything it must write.
+        label: The answer, where the task has a fixed set of answers.
+    """
+
+    asked: str
+    answer: str
+    prompt: list[Message] | None = None
+    completion: list[Message] | None = None
+    messages: list[Message] | None = None
+    text: str | None = None
+    label: str | None = None
+
+    def record(self) -> dict[str, Any]:
+        """Return the columns of the canonical form."""
+        if self.messages is not None:
+            return {"messages": self.messages}
+        if self.text is not None:
+            return {"text": self.text}
+        record: dict[str, Any] = {"prompt": self.prompt, "completion": self.completion}
+        return record if self.label is None else {**record, "label": self.label}
+
+    @property
+    def key(self) -> bytes:
+        """Digest of the whole example: equal for exact duplicates."""
+        content = json.dumps([self.asked, self.answer], ensure_ascii=False)
+        return hashlib.blake2b(content.encode("utf-8", "replace"), digest_size=12).digest()
+
+    @property
+    def characters(self) -> int:
+        """Length of what is read and written together."""
+        return len(self.asked) + len(self.answer)
+
+
+def answered(asked: str, answer: str, *, label: bool = False, system: str = "") -> Example | str:
+    """Return a one-turn example, or why there is none."""
+    asked, answer, system = asked.strip(), answer.strip(), system.strip()
+    if not asked:
+        return EMPTY_INPUT
+    if not answer:
+        return EMPTY_ANSWER
+    opening = [{"role": "system", "content": system}] if system else []
+    return Example(
+        asked=f"{system}\n{asked}" if system else asked,
+        answer=answer,
+        prompt=[*opening, {"role": "user", "content": asked}],
+        completion=[{"role": "assistant", "content": answer}],
+        label=answer if label else None,
+    )

@@ -1,0 +1,122 @@
+"""One pass over a source: what every row becomes, kept as a few bytes per row."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from tools.datasets.example import Example
+from tools.datasets.examples import builder
+from tools.datasets.groups import plain_key, same_key
+from tools.datasets.limits import Deadline
+from tools.datasets.mapping import Mapping
+from tools.datasets.rows import Row
+from tools.datasets.source import Source
+
+PASSAGE_CHARACTERS = 1000
+"""Lines of a plain text file are joined to passages of about this length."""
+TEXTS_KEPT = 2000
+
+
+@dataclass
+class Gathered:
+    """All usable rows of a source, by index; none of their text but a sample.
+
+    Attributes:
+        rows: Rows in the source, usable or not.
+        numbers: Source row number of each usable row.
+        keys: Digest of the whole example.
+        same: Digest of its input, blind to case and marks; `asked` also blind to numbers.
+        skipped: Reason → row numbers of rows that are no example.
+        kept: The first examples, for previews and token counts.
+        complete: False where the time was used up before the end.
+    """
+
+    rows: int = 0
+    numbers: list[int] = field(default_factory=list)
+    splits: list[str | None] = field(default_factory=list)
+    keys: list[bytes] = field(default_factory=list)
+    same: list[bytes] = field(default_factory=list)
+    asked: list[bytes] = field(default_factory=list)
+    labels: list[str | None] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
+    answer_lengths: list[int] = field(default_factory=list)
+    skipped: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    kept: list[tuple[int, Example]] = field(default_factory=list)
+    split_rows: Counter[str] = field(default_factory=Counter)
+    complete: bool = True
+
+    def add(self, number: int, split: str | None, example: Example) -> None:
+        """Take in one usable row."""
+        asked = example.asked or example.answer
+        self.numbers.append(number)
+        self.splits.append(split)
+        self.keys.append(example.key)
+        self.same.append(same_key(asked))
+        self.asked.append(plain_key(asked))
+        self.labels.append(example.label)
+        self.lengths.append(example.characters)
+        self.answer_lengths.append(len(example.answer))
+        if len(self.kept) < TEXTS_KEPT:
+            self.kept.append((number, example))
+
+    def label_counts(self) -> dict[str, int]:
+        """Return labels with their rows, commonest first."""
+        counts = Counter(label for label in self.labels if label is not None)
+        return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def examples(
+    source: Source, mapping: Mapping
+) -> Iterator[tuple[int, str | None, Row, Example | str]]:
+    """Yield `(row number, split, row, example or why there is none)`."""
+    make = builder(mapping)
+    if source.kind == "text" and mapping.objective == "text":
+        for number, split, text in _passages(source):
+            row = {"text": text}
+            yield number, split, row, make(row)
+        return
+    for number, split, row in source.rows():
+        yield number, split, row, make(row)
+
+
+def _passages(source: Source) -> Iterator[tuple[int, str | None, str]]:
+    """Join lines to passages that end at a blank line once they are long enough."""
+    lines: list[str] = []
+    size, start, at_split = 0, 0, None
+    for number, split, row in source.rows():
+        line = str(row["text"])
+        blank = not line.strip()
+        full = size >= (PASSAGE_CHARACTERS if blank else 2 * PASSAGE_CHARACTERS)
+        if lines and (full or split != at_split):
+            yield start, at_split, "\n".join(lines)
+            lines, size = [], 0
+        if not lines:
+            start, at_split = number, split
+        if lines or not blank:
+            lines.append(line)
+            size += len(line) + 1
+    if lines:
+        yield start, at_split, "\n".join(lines)
+
+
+def gather(source: Source, mapping: Mapping, deadline: Deadline | None = None) -> Gathered:
+    """Read all rows once."""
+    found = Gathered()
+    by_line = source.kind == "text" and mapping.objective == "text"
+    for number, split, _, example in examples(source, mapping):
+        found.rows = number + 1
+        found.split_rows[split or "train"] += 1
+        if isinstance(example, str):
+            found.skipped[example].append(number)
+        else:
+            found.add(number, split, example)
+        if deadline and number % 256 == 0 and deadline.passed:
+            found.complete = False
+            break
+    if by_line:
+        found.rows = sum(1 for _ in source.rows()) if found.complete else found.rows
+        if set(found.split_rows) == {"train"}:
+            found.split_rows["train"] = found.rows
+    return found

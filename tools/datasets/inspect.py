@@ -1,0 +1,214 @@
+"""Looks at a dataset: what it is, how sure that is, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tools.context import Context
+from tools.datasets.choose import ASK_BELOW, Reading, choose, describe
+from tools.datasets.example import Example
+from tools.datasets.gather import Gathered, gather
+from tools.datasets.limits import Deadline
+from tools.datasets.locate import Located, find_source
+from tools.datasets.mapping import Mapping
+from tools.datasets.problems import Problem, in_order, problem
+from tools.datasets.quality import find_problems
+from tools.datasets.report import DatasetReport, Preview, TokenLengths
+from tools.datasets.signs import language_of_text
+from tools.datasets.source import Source, open_source
+from tools.datasets.tokens import Counter, token_counter
+
+INSPECT_SECONDS = 60.0
+"""A scan that takes longer stops there and says that it read only a part."""
+CANDIDATE_LENGTHS = (128, 256, 512, 1024, 2048, 4096)
+_COUNTED = 1000
+
+
+def inspect_file(
+    ctx: Context,
+    path: str,
+    *,
+    model: str | None = None,
+    template: str | None = None,
+    input_column: str | None = None,
+    output_column: str | None = None,
+    sample_rows: int = 3,
+) -> DatasetReport:
+    """Read a dataset and report on it. Read-only.
+
+    Raises:
+        ToolError: It is missing, outside what may be read, or holds no rows.
+    """
+    located = find_source(ctx, path)
+    if located.manifest:
+        return _inspect_version(ctx, located, model, sample_rows)
+    source = open_source(located.path)
+    reading = choose(
+        source, template=template, input_column=input_column, output_column=output_column
+    )
+    found = gather(source, reading.mapping, Deadline(INSPECT_SECONDS))
+    problems = in_order(
+        [*source.problems(), *find_problems(found, reading.mapping, reading.columns)]
+    )
+    return _report(ctx, located, source, reading, found, problems, model, sample_rows)
+
+
+def _report(
+    ctx: Context,
+    located: Located,
+    source: Source,
+    reading: Reading,
+    found: Gathered,
+    problems: Sequence[Problem],
+    model: str | None,
+    sample_rows: int,
+) -> DatasetReport:
+    mapping = reading.mapping
+    return DatasetReport(
+        path=located.named,
+        name=located.name,
+        file=source.title,
+        rows=found.rows,
+        usable_rows=len(found.numbers),
+        format=mapping.format,
+        format_confidence=mapping.confidence,
+        reason=mapping.reason,
+        task=task_of(mapping, found),
+        objective=mapping.objective,
+        columns=dict(mapping.columns),
+        label_counts=found.label_counts(),
+        token_lengths=token_lengths(token_counter(ctx, model), found),
+        splits=dict(found.split_rows),
+        languages=languages(found),
+        problems=[*problems],
+        preview=previews(found, sample_rows),
+        alternatives=list(reading.others),
+        mapping=mapping,
+        template=mapping.template,
+        sampled=not found.complete,
+        next_step=_next_step(reading),
+    )
+
+
+def _inspect_version(
+    ctx: Context, located: Located, model: str | None, sample_rows: int
+) -> DatasetReport:
+    """Report on a prepared version, whose rows are already in canonical form."""
+    manifest = located.manifest
+    assert manifest is not None
+    mapping = Mapping.model_validate({"confidence": 1.0, **manifest.options["mapping"]})
+    found = Gathered()
+    problems: list[Problem] = []
+    from tools.datasets.version import gather_version  # noqa: PLC0415 - brings pyarrow
+
+    found = gather_version(located.path, manifest)
+    problems = list(in_order(find_problems(found, mapping, {})))
+    return DatasetReport(
+        path=located.named,
+        name=manifest.id,
+        file="prepared version",
+        rows=found.rows,
+        usable_rows=len(found.numbers),
+        format=manifest.format,
+        format_confidence=1.0,
+        reason="it was prepared by Luthier",
+        task=manifest.task,
+        objective=manifest.objective,
+        columns=dict(manifest.columns),
+        label_counts=found.label_counts(),
+        token_lengths=token_lengths(token_counter(ctx, model), found),
+        splits={str(name): count for name, count in manifest.splits.items()},
+        languages=languages(found),
+        problems=problems,
+        preview=previews(found, sample_rows),
+        alternatives=[],
+        mapping=mapping,
+        template=manifest.template,
+        version=manifest.id,
+        next_step="Next: train on it, or ask for a recommendation.",
+    )
+
+
+def task_of(mapping: Mapping, found: Gathered) -> str:
+    """Return the task; for conversations by what the first turns ask."""
+    if mapping.task == "chat" and found.kept:
+        openings = [e.asked[:300].lower() for _, e in found.kept[:200]]
+        asked = sum("summar" in text for text in openings)
+        if asked > 0.8 * len(openings):
+            return "summarization"
+    return mapping.task
+
+
+def token_lengths(counter: Counter, found: Gathered) -> TokenLengths | None:
+    """Return percentiles of tokens per row from an even sample of the kept rows."""
+    if not found.kept:
+        return None
+    step = max(1, len(found.kept) // _COUNTED)
+    texts = [f"{e.asked}\n{e.answer}" if e.asked else e.answer for _, e in found.kept[::step]]
+    counts = counter.count(texts)
+    sizes = sorted(found.lengths)
+    per_character = sum(counts) / max(sum(map(len, texts)), 1)
+    ordered = sorted(counts)
+    longest = max(ordered[-1], round(sizes[-1] * per_character))
+    return TokenLengths(
+        p50=_at(ordered, 0.5),
+        p95=_at(ordered, 0.95),
+        p99=_at(ordered, 0.99),
+        max=longest,
+        basis=counter.basis,
+        sampled=len(counts),
+        cut={
+            str(length): round(sum(c > length for c in counts) / len(counts), 4)
+            for length in CANDIDATE_LENGTHS
+        },
+        per_epoch=round(sum(sizes) * per_character),
+    )
+
+
+def _at(ordered: Sequence[int], share: float) -> int:
+    return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
+
+
+def languages(found: Gathered) -> list[str]:
+    """Return the languages (or scripts) of the kept rows, commonest first."""
+    asked = " ".join(e.asked[:300] for _, e in found.kept[:200])
+    answers = " ".join(e.answer[:300] for _, e in found.kept[:200])
+    guesses = [language_of_text(asked), language_of_text(answers)]
+    return list(dict.fromkeys(g for g in guesses if g))
+
+
+def previews(found: Gathered, rows: int) -> list[Preview]:
+    """Return mapped rows from the beginning, the middle and the end of those kept."""
+    if rows <= 0 or not found.kept:
+        return []
+    step = max(1, len(found.kept) // rows)
+    return [
+        Preview(row=number, asked=_cut(example, "asked"), answer=_cut(example, "answer"))
+        for number, example in found.kept[::step][:rows]
+    ]
+
+
+def _cut(example: Example, part: str) -> str:
+    text: str = getattr(example, part)
+    return text if len(text) <= 2000 else text[:2000] + "…"
+
+
+def _next_step(reading: Reading) -> str:
+    mapping = reading.mapping
+    if mapping.objective is None:
+        return mapping.advice
+    if mapping.confidence < ASK_BELOW:
+        options = " or ".join(describe(m) for m in (mapping, *reading.others)[:2])
+        return f"This reading is not sure. Say which columns to use: {options}."
+    return "Next: prepare it (remove duplicates, split), or ask for a recommendation."
+
+
+def no_label(name: str) -> Problem:
+    """Return the problem of a file whose answers are missing."""
+    return problem(
+        "missing_roles",
+        "warning",
+        f"{name} has text but no column with labels or answers.",
+        "Add a column with the answers, or train on the plain text.",
+        count=1,
+    )

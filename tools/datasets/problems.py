@@ -1,0 +1,54 @@
+"""What can be wrong with a dataset: one shape for every finding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Severity = Literal["info", "warning", "error"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
+EXAMPLES = 10
+"""Row numbers kept per problem."""
+
+
+class Problem(BaseModel):
+    """One kind of trouble in the data.
+
+    Attributes:
+        code: Stable name for programs, such as `exact_duplicates`.
+        count: How many rows (or columns, labels) are touched.
+        rows: Up to ten examples: row numbers, counted from 0 without the header.
+        message: What was found, in words made by Luthier; values from rows never stand in it.
+        fix: What to do about it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    code: str
+    severity: Severity
+    count: int
+    rows: tuple[int, ...] = ()
+    message: str
+    fix: str
+
+
+def problem(
+    code: str, severity: Severity, message: str, fix: str, rows: Iterable[int] = (), count: int = -1
+) -> Problem:
+    """Return a problem; the count is the number of rows unless given."""
+    listed = sorted(set(rows))
+    return Problem(
+        code=code,
+        severity=severity,
+        count=len(listed) if count < 0 else count,
+        rows=tuple(listed[:EXAMPLES]),
+        message=message,
+        fix=fix,
+    )
+
+
+def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Return problems with the gravest first."""
+    return tuple(sorted(problems, key=lambda p: (SEVERITIES.index(p.severity), -p.count, p.code)))

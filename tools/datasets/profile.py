@@ -1,0 +1,198 @@
+"""What the columns of a sample hold: the evidence that recognition works on."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tools.datasets.rows import Row
+
+_NUMBER = re.compile(r"^[+-]?\d+([.,]\d+)*%?$")
+_URL = re.compile(r"^(https?://|www\.)\S+$")
+_DATE = re.compile(r"^\d{4}-\d{2}-\d{2}|^\d{1,2}[./]\d{1,2}[./]\d{2,4}")
+MESSAGE_LISTS = ("role", "content"), ("from", "value")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column, measured on the sample.
+
+    Attributes:
+        shape: What most filled values are.
+        filled: Share of rows with a value that is not blank.
+        distinct: Number of different values; `repeated` the share of rows whose value occurs
+            more than once.
+        words: Mean number of words per value; `characters` the mean length.
+        counts: Commonest values (as text) with their counts, at most 200.
+        keys: For dicts and lists of dicts: the keys of most of them.
+    """
+
+    name: str
+    shape: str
+    filled: float
+    values: int
+    distinct: int
+    repeated: float
+    words: float
+    characters: float
+    longest: int
+    numeric: float
+    opaque: float
+    counts: dict[str, int]
+    keys: frozenset[str]
+
+    @property
+    def lower(self) -> str:
+        """The name, for comparing."""
+        return re.sub(r"[^a-z0-9]+", "_", self.name.lower()).strip("_")
+
+    @property
+    def is_text(self) -> bool:
+        """True for values that read as language: mostly several words."""
+        return self.shape == "text" and self.numeric < 0.5 and self.opaque < 0.5
+
+    @property
+    def looks_like_labels(self) -> bool:
+        """True where few short values stand for many rows."""
+        if self.shape not in ("text", "number", "bool") or self.values < 2 or self.distinct < 2:
+            return False
+        if self.longest > 80 or self.words > 6:
+            return False
+        if self.values < 12:
+            return self.words <= 2 and self.distinct < self.values and not self._counts_up
+        return (
+            self.distinct <= max(3, self.values // 4)
+            and self.distinct <= 400
+            and self.repeated > 0.8
+        )
+
+    @property
+    def _counts_up(self) -> bool:
+        return self.numeric > 0.9 and self.distinct == self.values
+
+    @property
+    def looks_like_id(self) -> bool:
+        """True for row numbers, keys and hashes."""
+        if self.shape == "number" or self.numeric > 0.95:
+            return self.distinct == self.values and self.values > 2
+        return self.shape == "text" and self.opaque > 0.9 and self.distinct > 0.95 * self.values
+
+
+def profile(rows: Sequence[Row]) -> dict[str, Column]:
+    """Measure every column of a sample of rows, in order of first appearance."""
+    names: dict[str, None] = {}
+    for row in rows:
+        names.update(dict.fromkeys(row))
+        if len(names) > 2000:
+            break
+    return {name: _column(name, [row.get(name) for row in rows]) for name in names}
+
+
+def _column(name: str, values: Sequence[Any]) -> Column:
+    filled = [decoded(value) for value in values if not is_blank(value)]
+    shapes = Counter(_shape(value) for value in filled)
+    shape = shapes.most_common(1)[0][0] if shapes else "empty"
+    texts = [value if isinstance(value, str) else text_of(value) for value in filled]
+    short = [text.strip()[:400] for text in texts]
+    counts = Counter(short)
+    total = len(filled) or 1
+    repeated = sum(count for count in counts.values() if count > 1)
+    return Column(
+        name=name,
+        shape=shape,
+        filled=len(filled) / (len(values) or 1),
+        values=len(filled),
+        distinct=len(counts),
+        repeated=repeated / total,
+        words=sum(_words(text) for text in texts) / total,
+        characters=sum(map(len, texts)) / total,
+        longest=max(map(len, texts), default=0),
+        numeric=sum(bool(_NUMBER.match(text)) for text in short) / total,
+        opaque=sum(_is_opaque(text) for text in short) / total,
+        counts=dict(counts.most_common(200)),
+        keys=_keys(filled),
+    )
+
+
+def is_blank(value: Any) -> bool:
+    """True for nothing: None, NaN, white space, an empty list or object."""
+    if value is None or value == [] or value == {}:
+        return True
+    if isinstance(value, float):
+        return value != value
+    return isinstance(value, str) and not value.strip()
+
+
+def decoded(value: Any) -> Any:
+    """Return a list or object that was stored as JSON text as what it is."""
+    if not isinstance(value, str) or value[:1] not in ("[", "{") or len(value) > 1_000_000:
+        return value
+    try:
+        inner = json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+    if isinstance(inner, list) and inner and isinstance(inner[0], dict):
+        return inner if MESSAGE_KEYS & inner[0].keys() else value
+    return value
+
+
+MESSAGE_KEYS = frozenset({"role", "from", "content", "value"})
+
+
+def text_of(value: Any) -> str:
+    """Return a value as text for a prompt: whole floats as in the file, booleans in words."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)
+    except (ValueError, RecursionError, TypeError):
+        return str(value)
+
+
+def _shape(value: Any) -> str:
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, int | float):
+        return "number"
+    if isinstance(value, str):
+        return "text"
+    if isinstance(value, dict):
+        return "object"
+    if isinstance(value, list | tuple):
+        first = next((item for item in value if item is not None), None)
+        return f"list of {_shape(first)}" if not isinstance(first, list) else "list of list"
+    return "other"
+
+
+def _words(text: str) -> int:
+    words = len(text.split())
+    dense = sum(1 for c in text[:2000] if "\u3040" <= c <= "\u9fff" or "\u0e00" <= c <= "\u0e7f")
+    return max(words, dense // 2)
+
+
+def _is_opaque(text: str) -> bool:
+    if _URL.match(text) or _DATE.match(text):
+        return True
+    return " " not in text and any(c.isdigit() for c in text) and len(text) >= 4
+
+
+def _keys(values: Sequence[Any]) -> frozenset[str]:
+    """Return keys that occur in at least half of the objects (or first list items)."""
+    objects = 0
+    seen: Counter[str] = Counter()
+    for value in values:
+        item = value[0] if isinstance(value, list) and value else value
+        if isinstance(item, dict):
+            objects += 1
+            seen.update(str(key) for key in item)
+    return frozenset(key for key, count in seen.items() if count >= objects / 2)

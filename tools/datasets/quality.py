@@ -1,0 +1,250 @@
+"""Problems that show in the rows as a whole: duplicates, contradictions, balance, size."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from tools.datasets.gather import Gathered
+from tools.datasets.groups import plain
+from tools.datasets.mapping import Mapping
+from tools.datasets.problems import Problem, Severity, problem
+from tools.datasets.profile import Column
+
+ENOUGH_ROWS = {"classification": 100, "text": 20}
+"""Rows below which a result says little; 50 for every other format. The smallest published
+fine-tuning guides ask for 50 to 100 examples."""
+ROWS_PER_LABEL = 8
+IMBALANCE = 10.0
+"""Commonest label against rarest, beyond which accuracy hides the rare ones."""
+
+
+def find_problems(found: Gathered, mapping: Mapping, columns: dict[str, Column]) -> list[Problem]:
+    """Return what the gathered rows have wrong."""
+    problems = [
+        *_unusable(mapping),
+        *_skipped(found),
+        *_duplicates(found),
+        *_leakage(found),
+        *_size(found, mapping),
+        *_constant(columns, mapping),
+    ]
+    if mapping.format == "classification":
+        problems += [*_contradictions(found), *_balance(found), *_variants(found)]
+    return problems
+
+
+def _unusable(mapping: Mapping) -> list[Problem]:
+    if mapping.objective is not None:
+        return []
+    return [problem("unusable", "error", mapping.obstacle, mapping.advice, count=1)]
+
+
+def _skipped(found: Gathered) -> list[Problem]:
+    codes: dict[str, tuple[str, str, Severity]] = {
+        "empty input": ("empty_inputs", "have an empty input", "warning"),
+        "empty answer": ("empty_answers", "have an empty answer", "warning"),
+        "no messages": ("empty_answers", "have no messages", "warning"),
+        "no answer by the assistant": ("missing_roles", "have no answer by the assistant",
+                                       "warning"),
+        "unknown role": ("missing_roles", "have a message without a known role", "error"),
+    }  # fmt: skip
+    listed = []
+    for reason, rows in found.skipped.items():
+        code, words, severity = codes.get(reason, ("inconsistent_format", reason, "warning"))
+        if words == reason:
+            words = f"do not fit the format ({reason})"
+        listed.append(
+            problem(
+                code,
+                severity,
+                f"{_rows(len(rows))} {words}.",
+                "Preparing leaves them out; fill them in the source to keep them.",
+                rows,
+            )
+        )
+    return listed
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"
+
+
+def _duplicates(found: Gathered) -> list[Problem]:
+    seen: set[bytes] = set()
+    repeats = []
+    for number, key in zip(found.numbers, found.keys, strict=True):
+        if key in seen:
+            repeats.append(number)
+        seen.add(key)
+    if not repeats:
+        return []
+    return [
+        problem(
+            "exact_duplicates",
+            "warning" if len(repeats) > 0.01 * len(found.keys) else "info",
+            f"{_rows(len(repeats))} repeat an earlier row exactly.",
+            "Preparing with dedupe removes them.",
+            repeats,
+        )
+    ]
+
+
+def _leakage(found: Gathered) -> list[Problem]:
+    judged = {
+        key
+        for key, split in zip(found.asked, found.splits, strict=True)
+        if split in ("validation", "test")
+    }
+    if not judged:
+        return []
+    leaked = [
+        number
+        for number, key, split in zip(found.numbers, found.asked, found.splits, strict=True)
+        if key in judged and split not in ("validation", "test")
+    ]
+    if not leaked:
+        return []
+    return [
+        problem(
+            "leakage",
+            "error",
+            f"{_rows(len(leaked))} of the training split also stand in validation or test.",
+            "Preparing removes them from the training split.",
+            leaked,
+        )
+    ]
+
+
+def _size(found: Gathered, mapping: Mapping) -> list[Problem]:
+    enough = ENOUGH_ROWS.get(mapping.format, 50)
+    usable = len(set(found.keys))
+    if usable >= enough or not found.complete:
+        return []
+    return [
+        problem(
+            "too_few_rows",
+            "error" if usable < 4 else "warning",
+            f"{_rows(usable)} of use; for {mapping.task.replace('_', ' ')} {enough} is the least "
+            "that tells anything.",
+            "Bring more rows; some hundreds make a difference.",
+            count=usable,
+        )
+    ]
+
+
+def _constant(columns: dict[str, Column], mapping: Mapping) -> list[Problem]:
+    constant = [
+        c.name
+        for c in columns.values()
+        if c.values > 5 and c.distinct == 1 and mapping.columns.get(c.name) != "system"
+    ]
+    empty = [c.name for c in columns.values() if c.values == 0]
+    listed = []
+    if constant:
+        in_use = any(mapping.columns.get(name) != "ignored" for name in constant)
+        listed.append(
+            problem(
+                "constant_columns",
+                "error" if in_use else "info",
+                f"{len(constant)} column(s) hold the same value in every row.",
+                "There is nothing to learn from them; check the export." if in_use
+                else "They are ignored.",
+                count=len(constant),
+            )
+        )  # fmt: skip
+    if empty:
+        listed.append(
+            problem(
+                "empty_columns",
+                "info",
+                f"{len(empty)} column(s) are empty.",
+                "They are ignored.",
+                count=len(empty),
+            )
+        )
+    return listed
+
+
+def _contradictions(found: Gathered) -> list[Problem]:
+    labels: dict[bytes, set[str]] = defaultdict(set)
+    for key, label in zip(found.same, found.labels, strict=True):
+        labels[key].add(label or "")
+    rows = [
+        number
+        for number, key in zip(found.numbers, found.same, strict=True)
+        if len(labels[key]) > 1
+    ]
+    if not rows:
+        return []
+    return [
+        problem(
+            "contradictory_labels",
+            "warning",
+            f"{_rows(len(rows))} have the same text as another row but a different label.",
+            "Decide on one label for each of these texts in the source.",
+            rows,
+        )
+    ]
+
+
+def _balance(found: Gathered) -> list[Problem]:
+    counts = found.label_counts()
+    if len(counts) < 2:
+        only = problem(
+            "class_imbalance",
+            "error",
+            "There is only one label, so there is nothing to tell apart.",
+            "Bring rows of at least one more label.",
+            count=1,
+        )
+        return [only] if counts else []
+    rare = [label for label, count in counts.items() if count < ROWS_PER_LABEL]
+    ratio = max(counts.values()) / min(counts.values())
+    if ratio < IMBALANCE and not rare:
+        return []
+    if max(counts.values()) < ROWS_PER_LABEL:
+        return []  # too few rows altogether, which is said elsewhere
+    share = max(counts.values()) / sum(counts.values())
+    rare_rows = [n for n, lab in zip(found.numbers, found.labels, strict=True) if lab in set(rare)]
+    return [
+        problem(
+            "class_imbalance",
+            "warning",
+            f"The commonest label has {ratio:.0f} times the rows of the rarest; always answering "
+            f"it would be right in {share:.0%} of rows. {len(rare)} label(s) have fewer than "
+            f"{ROWS_PER_LABEL} rows.",
+            "Bring more rows of the rare labels, or merge them; judge by macro-F1.",
+            rare_rows,
+            count=len(rare) or 1,
+        )
+    ]
+
+
+def _variants(found: Gathered) -> list[Problem]:
+    """Labels that differ only in case, white space or marks: surely one label."""
+    counts = found.label_counts()
+    spelled: dict[str, list[str]] = defaultdict(list)
+    for label in counts:
+        reduced = plain(label)
+        if not reduced.replace("0", "").strip():
+            continue  # numbers: 1 and 2 are different labels
+        digits = "".join(c for c in label if c.isdigit())
+        spelled[f"{reduced}|{digits}"].append(label)
+    minor = {
+        label
+        for names in spelled.values()
+        if len(names) > 1
+        for label in sorted(names, key=lambda name: -counts[name])[1:]
+    }
+    if not minor:
+        return []
+    rows = [n for n, label in zip(found.numbers, found.labels, strict=True) if label in minor]
+    return [
+        problem(
+            "label_variants",
+            "warning",
+            f"{len(minor)} label(s) are another spelling of a commoner one (case, spaces, marks).",
+            "Preparing with the fix `label_variants` writes them all the commonest way.",
+            rows,
+        )
+    ]

@@ -1,0 +1,47 @@
+"""Reads a prepared version back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tools.datasets.example import Example
+from tools.datasets.gather import Gathered
+from tools.datasets.manifest import Manifest, SplitName
+from tools.datasets.rows import arrow_rows
+
+
+def split_rows_of(folder: Path, manifest: Manifest, split: SplitName) -> Iterator[dict[str, Any]]:
+    """Yield the canonical rows of one split, in the order they were written."""
+    return arrow_rows(manifest.split_file(folder, split), "parquet")
+
+
+def example_of(record: dict[str, Any]) -> Example:
+    """Return a canonical row as an example."""
+    if "messages" in record:
+        messages = record["messages"]
+        said = [m["content"] for m in messages if m["role"] == "assistant"]
+        heard = [f"{m['role']}: {m['content']}" for m in messages if m["role"] != "assistant"]
+        return Example("\n".join(heard), "\n".join(said), messages=messages)
+    if "text" in record:
+        return Example("", record["text"], text=record["text"])
+    return Example(
+        asked="\n".join(m["content"] for m in record["prompt"]),
+        answer="\n".join(m["content"] for m in record["completion"]),
+        prompt=record["prompt"],
+        completion=record["completion"],
+        label=record.get("label"),
+    )
+
+
+def gather_version(folder: Path, manifest: Manifest) -> Gathered:
+    """Return the facts about all rows of a version."""
+    found = Gathered()
+    for split in manifest.splits:
+        for record in split_rows_of(folder, manifest, split):
+            example = example_of(record)
+            found.rows += 1
+            found.split_rows[split] += 1
+            found.add(record["row"], split, example)
+    return found
