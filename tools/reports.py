@@ -21,6 +21,6 @@ class Report(BaseModel):
     def text(self) -> str:
         """Return the result in plain words: what it is, what it means, what can be done next."""
 
-    def document(self) -> dict[str, Any]:
-        """Return what `--json` prints."""
+    def document(self) -> Any:
+        """Return what `--json` prints: an object, or a list where the report is one."""
         return self.model_dump(mode="json")

@@ -28,6 +28,7 @@ class Approval(BaseModel):
         subject: One line for people: what this is about.
         plan: Exactly what will be done, JSON-like; `plan_hash` covers all of it.
         card: What the person is shown beside the plan: label → text.
+        predicted: Quantity → value; beside the plan, so not covered by `plan_hash`.
         call_id: The tool call that asked; the same call never asks twice.
         granted_by: `button`, `typed`, `cli`, `mcp`, `demo`.
         outcome: Id of the job that was started, or a short word for what was done.
@@ -42,6 +43,7 @@ class Approval(BaseModel):
     plan: dict[str, Any]
     plan_hash: str
     card: dict[str, Any]
+    predicted: dict[str, Any]
     thread_id: str | None
     call_id: str | None
     created_at: datetime
@@ -65,6 +67,7 @@ class Approvals:
         subject: str,
         plan: dict[str, Any],
         card: dict[str, Any],
+        predicted: dict[str, Any] | None = None,
         thread_id: str | None = None,
         call_id: str | None = None,
         key: str | None = None,
@@ -89,8 +92,8 @@ class Approvals:
             approval_id = secrets.token_hex(6)
             db.execute(
                 "INSERT INTO approvals (id, action, state, subject, plan, plan_hash, card,"
-                " thread_id, call_id, created_at, expires_at)"
-                " VALUES (?, ?, 'waiting', ?, ?, ?, ?, ?, ?, ?, ?)",
+                " predicted, thread_id, call_id, created_at, expires_at)"
+                " VALUES (?, ?, 'waiting', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     approval_id,
                     action,
@@ -98,6 +101,7 @@ class Approvals:
                     json.dumps(plan),
                     key or digest(plan),
                     json.dumps(card),
+                    json.dumps(predicted or {}),
                     thread_id,
                     call_id,
                     now.isoformat(),
@@ -170,4 +174,5 @@ def _record(row: sqlite3.Row) -> Approval:
     values = dict(row)
     values["plan"] = json.loads(values["plan"])
     values["card"] = json.loads(values["card"])
+    values["predicted"] = json.loads(values["predicted"])
     return Approval.model_validate(values)

@@ -69,3 +69,9 @@ def m003_datasets_and_notices(db: Database) -> None:
             predicted REAL NOT NULL, measured REAL NOT NULL, unit TEXT NOT NULL,
             at TEXT NOT NULL) STRICT"""
     )
+
+
+@MIGRATIONS()
+def m004_predictions_beside_the_plan(db: Database) -> None:
+    """What a plan was predicted to cost stands beside it, outside its hash."""
+    db.execute("ALTER TABLE approvals ADD COLUMN predicted TEXT NOT NULL DEFAULT '{}'")

@@ -43,11 +43,19 @@ class CheckpointManifest(BaseModel):
     schema_version: int = 1
     step: int
     plan_hash: str
+    eval_loss: float | None = None
     memory: dict[str, float] = Field(default_factory=dict)
     files: dict[str, FileDigest]
 
 
-def seal(checkpoint: Path, *, step: int, plan_hash: str, memory: dict[str, float]) -> None:
+def seal(
+    checkpoint: Path,
+    *,
+    step: int,
+    plan_hash: str,
+    eval_loss: float | None = None,
+    memory: dict[str, float] | None = None,
+) -> None:
     """Write the manifest that makes a folder a checkpoint."""
     files = {
         path.relative_to(checkpoint).as_posix(): FileDigest(
@@ -56,7 +64,9 @@ def seal(checkpoint: Path, *, step: int, plan_hash: str, memory: dict[str, float
         for path in sorted(checkpoint.rglob("*"))
         if path.is_file() and path.name != MANIFEST
     }
-    manifest = CheckpointManifest(step=step, plan_hash=plan_hash, memory=memory, files=files)
+    manifest = CheckpointManifest(
+        step=step, plan_hash=plan_hash, eval_loss=eval_loss, memory=memory or {}, files=files
+    )
     write_durably(checkpoint / MANIFEST, manifest.model_dump_json(indent=1).encode())
 
 

@@ -12,6 +12,8 @@ from tools.history.jobs import JobRecord
 from tools.history.store import Store
 
 EXIT_FILE = "exit.json"
+CANCEL_FILE = "cancel"
+"""Its presence in a job's folder asks the worker to stop."""
 
 
 class Ending(BaseModel):

@@ -12,7 +12,7 @@ from tools.context import Context
 from tools.history.jobs import JobRecord
 from tools.history.spec import JobState
 from tools.jobs.checkpoints import latest_checkpoint
-from tools.jobs.ending import Ending, apply_ending, read_ending
+from tools.jobs.ending import CANCEL_FILE, Ending, apply_ending, read_ending
 from tools.jobs.launch import admit
 
 LAUNCH_TAKES_AT_MOST = timedelta(minutes=1)
@@ -53,7 +53,8 @@ def _settle(ctx: Context, record: JobRecord) -> None:
 def _checked(ctx: Context, record: JobRecord, ending: Ending) -> Ending:
     """Nothing is succeeded without its artefacts."""
     missing = [p for p in record.artifacts.values() if not (ctx.settings.home / str(p)).exists()]
-    if ending.state != "succeeded" or (record.artifacts and not missing):
+    leaves_some = record.kind in ("train", "export")
+    if ending.state != "succeeded" or not (missing or (leaves_some and not record.artifacts)):
         return ending
     message = f"{record.id} said it succeeded, but its result is not there."
     hint = "Start it again."
@@ -77,6 +78,10 @@ def _process_lives(pid: int) -> bool:
 
 
 def _end_without_word(ctx: Context, record: JobRecord, folder: Path) -> None:
+    if (folder / CANCEL_FILE).exists():
+        ending = Ending(state="cancelled", notice=f"{record.id} was stopped.")
+        apply_ending(ctx.store, record, ending)
+        return
     found = latest_checkpoint(folder, plan_hash=record.plan_hash)
     state: JobState = "interrupted" if found else "lost"
     if found:

@@ -48,7 +48,13 @@ class Keeper:
         """Make a folder that the trainer wrote a checkpoint, then drop those not needed."""
         step = int(folder.name.rpartition("-")[2])
         memory = self.monitor.memory() if self.monitor else {}
-        seal(folder, step=step, plan_hash=self._job.record.plan_hash, memory=memory)
+        seal(
+            folder,
+            step=step,
+            plan_hash=self._job.record.plan_hash,
+            eval_loss=self.monitor.last_eval_loss if self.monitor else None,
+            memory=memory,
+        )
         self._job.emit(
             CheckpointSaved(step=step, folder=folder.relative_to(self._job.folder).as_posix())
         )

@@ -11,8 +11,9 @@ from transformers import TrainerCallback
 from tools.errors import Refused
 from tools.history.events import Progress, StepMetrics
 from tools.history.spec import TrainingSpec
+from tools.jobs.ending import CANCEL_FILE
 from tools.work.memory import memory_now_gib
-from tools.work.report import CANCEL_FILE, Job
+from tools.work.report import Job
 
 _CONSTANT_STEPS = 20
 _NEARLY_ZERO = 0.05

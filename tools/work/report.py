@@ -16,10 +16,10 @@ from tools.history.events import Event, PhaseStarted, Progress, Warned
 from tools.history.jobs import JobRecord
 from tools.history.spec import EvaluationSpec, ExportSpec, TrainingSpec
 from tools.history.store import Store
+from tools.jobs.ending import CANCEL_FILE
 from tools.settings import Settings
 
 FLUSH_EVERY_S = 0.5
-CANCEL_FILE = "cancel"
 
 
 class Cancelled(Exception):

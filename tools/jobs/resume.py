@@ -1,0 +1,107 @@
+"""Stopping a job, and whether and how a stopped one can go on."""
+
+from __future__ import annotations
+
+import time
+
+from tools.context import Context
+from tools.errors import Conflict
+from tools.history.events import AttemptChanged
+from tools.history.jobs import JobRecord
+from tools.history.spec import UNFINISHED, JobState, TrainingSpec
+from tools.jobs.checkpoints import CheckpointManifest, latest_checkpoint
+from tools.jobs.ending import CANCEL_FILE, EXIT_FILE
+from tools.jobs.launch import admit
+from tools.jobs.reconcile import is_alive, reconcile
+
+_STOPS_SOON_S = 2.0
+
+
+def cancel(ctx: Context, record: JobRecord) -> JobRecord:
+    """Ask a job to stop; a queued one never starts. Waits a moment for a quick end.
+
+    Raises:
+        Conflict: The job has already ended.
+    """
+    reconcile(ctx)
+    record = ctx.store.jobs.get(record.id)
+    if record.state not in UNFINISHED:
+        raise Conflict(
+            f"{record.id} is already {record.state}; there is nothing to stop.",
+            hint=f"`luthier show {record.id}` says how it ended.",
+        )
+    if ctx.store.jobs.set_state(record.id, "cancelled", expected=["queued"], reason="asked to"):
+        return ctx.store.jobs.get(record.id)
+    (ctx.settings.job_folder(record.id) / CANCEL_FILE).touch()
+    deadline = time.monotonic() + _STOPS_SOON_S
+    while time.monotonic() < deadline:
+        record = ctx.store.jobs.get(record.id)
+        if record.state not in UNFINISHED:
+            break
+        time.sleep(0.1)
+    reconcile(ctx)
+    return ctx.store.jobs.get(record.id)
+
+
+def resume(ctx: Context, record: JobRecord) -> JobRecord:
+    """Let a stopped training finish its approved plan from its last good checkpoint.
+
+    Raises:
+        Conflict: It cannot go on; the reason is named.
+    """
+    reconcile(ctx)
+    record = ctx.store.jobs.get(record.id)
+    why_not, found = why_not_resumable(ctx, record, thorough=True)
+    if why_not or found is None:
+        raise Conflict(f"{record.id} cannot be resumed: {why_not}", hint=_instead(record))
+    folder = ctx.settings.job_folder(record.id)
+    if is_alive(folder):
+        raise Conflict(f"The worker of {record.id} has not ended yet.", hint="Wait a moment.")
+    for left in (EXIT_FILE, CANCEL_FILE):
+        (folder / left).unlink(missing_ok=True)
+    stopped: tuple[JobState, ...] = ("interrupted", "cancelled", "failed", "lost")
+    if not ctx.store.jobs.set_state(record.id, "queued", expected=stopped, reason="resumed"):
+        raise Conflict(f"{record.id} was just resumed elsewhere.", hint="Look at its state.")
+    number = 2 + len(ctx.store.jobs.events(record.id, kinds=["attempt"]))
+    reason = f"resumed from step {found.step}"
+    ctx.store.jobs.append(record.id, [AttemptChanged(number=number, changes={}, reason=reason)])
+    admit(ctx)
+    return ctx.store.jobs.get(record.id)
+
+
+def why_not_resumable(
+    ctx: Context, record: JobRecord, *, thorough: bool = False
+) -> tuple[str, CheckpointManifest | None]:
+    """Return why a job cannot go on, or an empty text and the checkpoint it would start from.
+
+    Args:
+        thorough: Compare every digest of the checkpoint; otherwise only sizes.
+    """
+    spec = record.spec
+    if not isinstance(spec, TrainingSpec):
+        return "only training runs leave checkpoints.", None
+    if record.forgotten_at:
+        return "its files were deleted.", None
+    if record.state in UNFINISHED:
+        return f"it is {record.state}.", None
+    if record.state == "succeeded":
+        return "it has already succeeded.", None
+    refused_by = (record.error or {}).get("refused_by")
+    if refused_by:
+        return f"the {refused_by} gate refused it, and would again.", None
+    folder = ctx.settings.job_folder(record.id)
+    found = latest_checkpoint(folder, plan_hash=record.plan_hash, thorough=thorough)
+    if found is None:
+        return "it left no checkpoint that can be trusted.", None
+    used_s = found[1].memory.get("elapsed_s", 0.0)
+    if spec.max_minutes is not None and used_s >= spec.max_minutes * 60:
+        return f"the {spec.max_minutes:g} minutes it was approved for are used up.", None
+    return "", found[1]
+
+
+def _instead(record: JobRecord) -> str:
+    if record.state == "succeeded":
+        return "Evaluate it, export it, or start a new training with more epochs."
+    if record.state in UNFINISHED:
+        return f"`luthier show {record.id}` says how far it is."
+    return "Start a new training; the same data and settings can be used."
