@@ -10,7 +10,12 @@ import gradio as gr
 from tools.settings import Settings, set_default_environment
 from ui.web import security, theme
 from ui.web.chat import PRIVATE, ChatPage
+from ui.web.data import DataPage
 from ui.web.desk import AssistantLike, Desk
+from ui.web.library import LibraryPage
+from ui.web.playground import TryPage
+from ui.web.runs import RunsPage
+from ui.web.settings_page import SettingsPage
 from ui.web.topbar import top_bar
 
 
@@ -32,12 +37,32 @@ def assemble(settings: Settings, assistant: AssistantLike | None = None) -> tupl
     with gr.Blocks(title="Luthier", fill_width=True, fill_height=True) as page:
         bar = gr.HTML(lambda: top_bar(desk.settings), elem_id="top", apply_default_css=False)
         tabs = gr.Tabs(elem_id="pages")
-        with tabs, gr.Tab("Chat", id="chat", elem_id="tab-chat"):
-            chat = ChatPage(desk)
-        chat.wire(page, tabs)
+        with tabs:
+            _build_pages(page, tabs, desk, bar)
         gr.Timer(15).tick(lambda: top_bar(desk.settings), None, bar, queue=False, **PRIVATE)
     page.queue(default_concurrency_limit=16, max_size=128, api_open=False)
     return page, desk
+
+
+def _build_pages(page: gr.Blocks, tabs: gr.Tabs, desk: Desk, bar: gr.HTML) -> None:
+    with gr.Tab("Chat", id="chat", elem_id="tab-chat"):
+        chat = ChatPage(desk)
+    with gr.Tab("Data", id="data", elem_id="tab-data") as data_tab:
+        data = DataPage(desk, PRIVATE)
+    with gr.Tab("Runs", id="runs", elem_id="tab-runs") as runs_tab:
+        runs = RunsPage(desk, chat.lives, PRIVATE)
+    with gr.Tab("Try", id="try", elem_id="tab-try") as try_tab:
+        trying = TryPage(desk, PRIVATE)
+    with gr.Tab("Library", id="library", elem_id="tab-library") as library_tab:
+        library = LibraryPage(desk, PRIVATE)
+    with gr.Tab("Settings", id="settings", elem_id="tab-settings"):
+        settings_page = SettingsPage(desk, PRIVATE)
+    chat.wire(page, tabs, trying)
+    data.wire(data_tab)
+    runs.wire(runs_tab)
+    trying.wire(try_tab)
+    library.wire(library_tab)
+    settings_page.wire(bar)
 
 
 def launch(settings: Settings, *, port: int, open_browser: bool) -> None:

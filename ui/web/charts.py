@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -25,7 +26,8 @@ def loss_curve(
         return ""
     left, right, top, bottom = 38, 8, 10, 24
     last = max(total_steps or 0, *(x for x, _ in points), 1)
-    low, high = _range([y for _, y in points])
+    ticks = _ticks([y for _, y in points])
+    low, high = ticks[0], ticks[-1]
 
     def place(series: Sequence[Point]) -> list[Point]:
         return [
@@ -36,7 +38,7 @@ def loss_curve(
             for x, y in _thin(series)
         ]
 
-    parts = [_grid(low, high, last, (left, right, top, bottom), width, height)]
+    parts = [_grid(ticks, last, (left, right, top, bottom), width, height)]
     if train:
         parts.append(_line(place(train), "train"))
     if validation:
@@ -141,11 +143,14 @@ def against_base(
     )
 
 
-def _range(values: Sequence[float]) -> tuple[float, float]:
-    """Round the range outwards a little; a flat curve still has a height."""
+def _ticks(values: Sequence[float]) -> list[float]:
+    """Return three to five round values that enclose all of `values`."""
     low, high = min(values), max(values)
-    room = (high - low) * 0.06 or max(abs(high) * 0.1, 0.1)
-    return max(0.0, low - room) if low >= 0 else low - room, high + room
+    rough = max(high - low, abs(high) * 0.1, 1e-6) / 3
+    unit = 10.0 ** math.floor(math.log10(rough))
+    step = next(unit * k for k in (1, 2, 2.5, 5, 10) if unit * k >= rough)
+    first, last = math.floor(low / step), math.ceil(high / step)
+    return [step * i for i in range(first, last + (2 if last == first else 1))]
 
 
 def _thin(series: Sequence[Point]) -> Sequence[Point]:
@@ -161,21 +166,15 @@ def _line(points: Sequence[Point], name: str) -> str:
 
 
 def _grid(
-    low: float,
-    high: float,
-    last: float,
-    margins: tuple[int, int, int, int],
-    width: int,
-    height: int,
+    ticks: Sequence[float], last: float, margins: tuple[int, int, int, int], width: int, height: int
 ) -> str:
     left, right, top, bottom = margins
     parts = []
-    for share in (0.0, 0.5, 1.0):
-        y = top + (height - top - bottom) * share
-        value = high - (high - low) * share
+    for value in ticks:
+        y = top + (height - top - bottom) * (ticks[-1] - value) / (ticks[-1] - ticks[0])
         parts.append(
             f'<line class="axis" x1="{left}" x2="{width - right}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            f'<text x="{left - 6}" y="{y + 4.5:.1f}" text-anchor="end">{value:.2g}</text>'
+            f'<text x="{left - 6}" y="{y + 4.5:.1f}" text-anchor="end">{value:.3g}</text>'
         )
     base = height - 6
     parts.append(

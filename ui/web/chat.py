@@ -11,10 +11,10 @@ from tools.errors import ToolError
 from ui.web import turns
 from ui.web.cards import approval_card, problem_card
 from ui.web.desk import Desk
-from ui.web.escape import h
 from ui.web.live import Lives, job_to_show
-from ui.web.messages import EXPORT_OPTION
+from ui.web.messages import EXPORT_OPTION, TRY_OPTION
 from ui.web.panel import EMPTY, log_tail, run_panel
+from ui.web.playground import TryPage
 from ui.web.security import DATA_ENDINGS
 from ui.web.threads import CLICKS, thread_list
 from ui.web.turns import Mark
@@ -133,7 +133,7 @@ class ChatPage:
             self.drawn,
         ]
 
-    def wire(self, page: gr.Blocks, tabs: gr.Tabs) -> None:
+    def wire(self, page: gr.Blocks, tabs: gr.Tabs, trying: TryPage) -> None:
         """Connect everything that can happen on this page."""
         talk = [self.bot, self.ask, self.thread, *self.side]
         page.load(self.on_open, [self.thread], talk, js="() => luthier.thread()", **PRIVATE).then(
@@ -155,6 +155,8 @@ class ChatPage:
         self.new.click(
             lambda: self.on_open(None), None, talk, js="() => luthier.forget()", **PRIVATE
         ).then(None, js="() => luthier.focusInput()", **PRIVATE)
+        self._after(self.bot.option_select(self.on_option, [self.thread], talk, **TURN))
+        self.bot.option_select(self.on_try_option, None, [tabs, trying.job], **PRIVATE)
         self.timer.tick(
             self.on_tick,
             [self.thread, self.drawn],
@@ -213,6 +215,20 @@ class ChatPage:
         """Answer an example request."""
         yield from self._turn(turns.say(self.desk, thread_id, event.value["text"]), thread_id)
 
+    def on_option(self, thread_id: str, event: gr.SelectData) -> Iterator[list[Any]]:
+        """Ask for the export that the button under a verdict offers."""
+        wanted, _, job_id = str(event.value).partition(":")
+        if wanted == EXPORT_OPTION:
+            request = f"Export {job_id} to int4 ONNX"
+            yield from self._turn(turns.say(self.desk, thread_id, request), thread_id)
+
+    def on_try_option(self, event: gr.SelectData) -> list[Any]:
+        """Open the Try page with the model that the button names."""
+        wanted, _, job_id = str(event.value).partition(":")
+        if wanted != TRY_OPTION:
+            return [gr.skip(), gr.skip()]
+        return [gr.update(selected="try"), gr.update(choices=[job_id], value=job_id)]
+
     def on_start(self, plan: str | None, thread_id: str) -> Iterator[list[Any]]:
         """Grant exactly the plan that is shown."""
         yield from self._decide(plan, thread_id, granted=True)
@@ -267,7 +283,3 @@ class ChatPage:
 def _only_problem(error: ToolError) -> list[gr.ChatMessage]:
     card = gr.HTML(problem_card(error.problem, error.hint), apply_default_css=False)
     return [gr.ChatMessage(role="assistant", content=card)]
-
-
-def _unused() -> str:
-    return h(EXPORT_OPTION)

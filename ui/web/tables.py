@@ -1,0 +1,99 @@
+"""HTML tables whose rows can be chosen, and searched without asking the server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ui.web.escape import h
+
+ROW_CLICKS = """
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('button[data-key]');
+  if (button) trigger('open', {key: button.dataset.key});
+});
+const sieve = () => {
+  const words = (element.querySelector('input[type=search]')?.value || '').toLowerCase().trim();
+  const state = element.querySelector('select')?.value || '';
+  let shown = 0;
+  for (const row of element.querySelectorAll('tbody tr')) {
+    row.hidden = (state && row.dataset.state !== state)
+      || !row.textContent.toLowerCase().includes(words);
+    shown += row.hidden ? 0 : 1;
+  }
+  const none = element.querySelector('.none');
+  if (none) none.hidden = shown > 0;
+};
+element.addEventListener('input', sieve);
+watch('value', sieve);
+"""
+"""A click on a row's button triggers `open` with its key; typing hides rows that do not match."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell. `html` must be escaped already; `label` names it on narrow screens."""
+
+    html: str
+    number: bool = False
+
+
+def text(value: object) -> Cell:
+    """Return a cell with escaped text."""
+    return Cell(h(value))
+
+
+def figure(value: object) -> Cell:
+    """Return a cell with a number, set to the right."""
+    return Cell(h(value), number=True)
+
+
+def link(key: str, label: str) -> Cell:
+    """Return a cell with the button that chooses its row."""
+    return Cell(f'<button type="button" class="rowlink" data-key="{h(key)}">{h(label)}</button>')
+
+
+def table(
+    header: Sequence[str],
+    rows: Sequence[tuple[Sequence[Cell], str]],
+    *,
+    caption: str,
+    css: str = "",
+) -> str:
+    """Return a table; each row comes with the state that the filter looks at."""
+    numeric = [bool(rows) and rows[0][0][i].number for i in range(len(header))]
+    heads = "".join(
+        f'<th scope="col"{" class=num" if right else ""}>{h(name)}</th>'
+        for name, right in zip(header, numeric, strict=True)
+    )
+    body = []
+    for cells, state in rows:
+        row = "".join(
+            f'<td data-label="{h(name)}"{" class=num" if cell.number else ""}>{cell.html}</td>'
+            for name, cell in zip(header, cells, strict=True)
+        )
+        body.append(f'<tr data-state="{h(state)}">{row}</tr>')
+    return (
+        f'<div class="tablebox"><table class="rows {css}" aria-label="{h(caption)}">'
+        f"<thead><tr>{heads}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
+    )
+
+
+def sieve(states: Sequence[str], placeholder: str) -> str:
+    """Return the search box and the filter that `ROW_CLICKS` listens to."""
+    choices = "".join(f'<option value="{h(s)}">{h(s)}</option>' for s in states)
+    picker = (
+        f'<select aria-label="Filter by state"><option value="">all states</option>{choices}'
+        "</select>"
+        if states
+        else ""
+    )
+    return (
+        f'<div class="sieve"><input type="search" placeholder="{h(placeholder)}"'
+        f' aria-label="{h(placeholder)}">{picker}</div>'
+    )
+
+
+def empty(title: str, advice: str) -> str:
+    """Return the face of a page that has nothing yet: what to do first."""
+    return f'<section class="nothing"><h3>{h(title)}</h3><p>{h(advice)}</p></section>'
