@@ -91,6 +91,18 @@ def base(folder: Path) -> dict[str, Any]:
     }
 
 
+def recommended(recipe: Recipe) -> dict[str, Any]:
+    """Hyper-parameters of the measured recipe, as the card offers them."""
+    return {
+        "method": "lora",
+        "target_modules": "all-linear",
+        **dataclasses.asdict(recipe),
+        "optimizer": "adamw",
+        "precision": "bf16 autocast over fp32 weights",
+        "loss": "completion only",
+    }
+
+
 def main() -> None:
     """Parse the command line, measure, print, and record when asked."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -117,6 +129,7 @@ def main() -> None:
         print(json.dumps(found, indent=1), flush=True)
         figures = tuned(arguments.model, recipe, arguments.seeds, random_weights=False)
         found["tuned"] = {**figures, "command": COMMAND}
+        found["recommended"] = recommended(recipe)
     print(json.dumps(found, indent=1))
     if arguments.record:
         card = SHIPPED / "card.json"

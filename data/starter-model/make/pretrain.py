@@ -1,7 +1,7 @@
 """Pre-train the starter model from scratch on the generated corpus, on a CPU.
 
-Run ``python data/starter-model/make/pretrain.py --tokens 12e6``. Work files go to a temporary
-folder; the shipped files are written beside this folder at each checkpoint's end with ``--ship``.
+Run ``python data/starter-model/make/pretrain.py --tokens 8e6``. Checkpoints go to a temporary
+folder; the finished model is written into ``data/starter-model`` unless ``--out`` says otherwise.
 """
 
 from __future__ import annotations
@@ -145,21 +145,29 @@ def train(tokens: int, threads: int, work: Path, folder: Path) -> None:
             ship(model, tokenizer, work / "checkpoint")
     ship(model, tokenizer, folder)
     facts = {
-        "corpus_tokens": steps * STEP_TOKENS,
+        "name": "luthier-starter",
+        "licence": "Apache-2.0",
+        "architecture": "LlamaForCausalLM",
         "parameters": model.num_parameters(),
-        "final_loss": round(running, 4),
-        "duration_s": round(time.monotonic() - started),
-        "threads": threads,
-        "seed": SEED,
+        "context_tokens": CONTEXT_TOKENS,
+        "vocabulary": len(tokenizer),
+        "corpus_tokens": steps * STEP_TOKENS,
+        "pretraining": {
+            "command": f"python data/starter-model/make/pretrain.py --tokens {tokens:.3g}",
+            "duration_s": round(time.monotonic() - started),
+            "threads": threads,
+            "final_loss": round(running, 4),
+            "seed": SEED,
+        },
     }
-    (work / "pretraining.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    (folder / "card.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     print(facts, flush=True)
 
 
 def main() -> None:
     """Parse the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tokens", type=float, default=12e6)
+    parser.add_argument("--tokens", type=float, default=8e6)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "starter")
     parser.add_argument("--out", type=Path, default=SHIPPED)

@@ -82,8 +82,5 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerFast) -> None:
 
 
 def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Write ``tokenizer.json`` and ``tokenizer_config.json`` (template inside)."""
-    tokenizer.save_pretrained(folder)
-    template = folder / "chat_template.jinja"
-    if not template.exists():
-        raise ValueError("the chat template was not saved")
+    """Write ``tokenizer.json`` and ``tokenizer_config.json``, with the chat template inside."""
+    tokenizer.save_pretrained(folder, save_jinja_files=False)
