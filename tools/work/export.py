@@ -1,0 +1,122 @@
+"""From a tuned run to files that run elsewhere, kept only where they say what it says.
+
+    exports/<job id>/onnx_fp32/  onnx_int4/  |  merged/  |  adapter/     manifest.json in each
+
+Everything is written into a hidden folder first and moved into place at the end: an export that
+fails, is stopped or is killed leaves nothing behind that looks like one.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers.utils import logging as transformers_logging
+
+from tools.datasets.manifest import SplitName, read_manifest
+from tools.export.parity import Parity, check_fidelity
+from tools.history.events import GatePassed
+from tools.history.spec import UNFINISHED, ExportSpec, TrainingSpec
+from tools.work.evaluate import result_folder
+from tools.work.exporting import Exporting, onnx_folder, write_manifest
+from tools.work.heldout import held_out
+from tools.work.load import load_tokenizer
+from tools.work.report import Job
+
+_PARTIAL = ".partial-"
+
+
+def run(job: Job) -> dict[str, Any]:
+    """Export what an `ExportSpec` names, through the parity gate.
+
+    Raises:
+        Refused: The exported model does not say what the tuned one says; nothing is kept.
+        Conflict: The run's result is gone.
+    """
+    spec = job.spec
+    assert isinstance(spec, ExportSpec)
+    transformers_logging.set_verbosity_error()
+    torch.set_num_threads(job.settings.worker_threads or torch.get_num_threads())
+    training = job.store.jobs.get(spec.job)
+    result = result_folder(job, training.artifacts, spec.job)
+    exports = job.settings.home / "exports"
+    exports.mkdir(parents=True, exist_ok=True)
+    _clear_leftovers(job, exports)
+    partial, final = exports / f"{_PARTIAL}{job.id}", exports / job.id
+    partial.mkdir()
+    try:
+        names = _write(job, spec, training.training, result, partial)
+        partial.replace(final)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(job.folder / "builder-cache", ignore_errors=True)
+    for name in names:
+        job.artifact(name, final / name)
+    return {"notice": _notice(job, spec, names)}
+
+
+def _write(
+    job: Job, spec: ExportSpec, training: TrainingSpec, result: Path, partial: Path
+) -> list[str]:
+    """Write and check everything that was asked for; return the names of the folders."""
+    tokenizer = load_tokenizer(job, training, adapter=result)
+    manifest = read_manifest(job.settings.dataset_folder(training.dataset))
+    split: SplitName = "test" if manifest.splits.get("test") else "validation"
+    rows = held_out(
+        job.settings.dataset_folder(training.dataset), manifest, split=split, path=None,
+        columns=(), limit=spec.parity_rows, seed=training.seed,
+    )  # fmt: skip
+    work = Exporting(job, training, tokenizer, list(rows.rows()))
+    job.phase("load", note=training.model)
+    work.load(result)
+    job.phase("merge")
+    merged = partial / "merged"
+    work.merge(result, merged, half=spec.format == "merged" and "fp16" in spec.precisions)
+    names = {"adapter": ["adapter"], "merged": ["merged"]}.get(spec.format, [])
+    if spec.format == "onnx":
+        for precision in spec.precisions:
+            name = onnx_folder(precision)
+            job.phase("export", note=name)
+            work.export(merged, partial / name, precision, spec.device)
+            names.append(name)
+    if spec.format == "adapter":
+        shutil.copytree(result, partial / "adapter")
+        tokenizer.save_pretrained(partial / "adapter")
+    if spec.format != "merged":
+        shutil.rmtree(merged)
+    job.phase("measure")
+    speeds = work.speeds({name: partial / name for name in names if name.startswith("onnx")})
+    parity = work.parity.model_copy(update={"passed": True})
+    _tell(job, parity, speeds)
+    for name in names:
+        write_manifest(partial / name, spec, training, tokenizer, parity, speeds)
+    return names
+
+
+def _tell(job: Job, parity: Parity, speeds: dict[str, float]) -> None:
+    for fidelity in parity.compared:
+        check_fidelity(fidelity)
+    measures = parity.measures()
+    job.emit(GatePassed(gate="parity", measures=measures))
+    job.metrics(
+        parity={"passed": True, "measures": measures},
+        tokens_per_second=speeds,
+    )
+
+
+def _clear_leftovers(job: Job, exports: Path) -> None:
+    """Delete hidden folders of exports that were killed; those still at work keep theirs."""
+    alive = {r.id for r in job.store.jobs.find(states=UNFINISHED, kinds=["export"])} - {job.id}
+    for folder in exports.glob(f"{_PARTIAL}*"):
+        if folder.name.removeprefix(_PARTIAL) not in alive:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _notice(job: Job, spec: ExportSpec, names: list[str]) -> str:
+    what = " and ".join(name.replace("_", " ") for name in names)
+    return (
+        f"{job.id} finished: {what} of {spec.job}, checked against the tuned model. "
+        "Next: try it, or take the folder to where it shall run."
+    )
