@@ -45,10 +45,12 @@ class Resolver:
 
     Attributes:
         job: Reference without its `@` → id of the job, or None where it is not there (yet).
+        same_job: Whether what a call names (an id, a number, `latest`) is the job of that id.
         path: Text of a path or of a prepared version → the source file that it means.
     """
 
     job: Callable[[str], str | None]
+    same_job: Callable[[str, str], bool]
     path: Callable[[str], str]
 
 
@@ -212,7 +214,7 @@ def _equal_text(wanted: str, given: Any, name: str, resolver: Resolver) -> bool:
         return re.search(wanted[3:], str(given)) is not None
     if re.fullmatch(r"@[\w-]+", wanted):
         job = resolver.job(wanted[1:])
-        return job is not None and str(given).strip().casefold() == job.casefold()
+        return job is not None and resolver.same_job(str(given), job)
     if name in _PATH_ARGUMENTS and isinstance(given, str):
         return resolver.path(wanted) == resolver.path(given)
     if isinstance(given, list | tuple):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tools.settings import Settings, read_settings
-from ui.suite.cases import Case
 from ui.suite.loading import load_cases
 from ui.suite.outcome import CaseOutcome, SuiteResult, summarise
 from ui.suite.playing import AssistantLike, play_case
 from ui.suite.sandbox import sandbox
+from ui.suite.shelf import Shelf
 
 _STAND_IN_NOTE = (
     "Plans, consent, admission and the history are real; trainings, evaluations, exports and"
@@ -50,27 +51,24 @@ def run_suite(
         settings = settings.model_copy(update={"brain": brain})
     began = time.perf_counter()
     rounds: list[list[CaseOutcome]] = []
-    for _ in range(repeats):
-        played: list[CaseOutcome] = []
-        for case in cases:
-            played.append(_play(case, settings, train, make_assistant or _product))
-            if on_case:
-                word = "passed" if played[-1].passed else "FAILED"
-                on_case(f"{word}  {case.id}")
-        rounds.append(played)
+    make = make_assistant or _product
+    with tempfile.TemporaryDirectory(prefix="luthier-shelf-") as folder:
+        shelf = Shelf(Path(folder))
+        for _ in range(repeats):
+            played: list[CaseOutcome] = []
+            for case in cases:
+                with sandbox(case, settings, train=train, shelf=shelf) as world:
+                    played.append(play_case(world, make(world.settings)))
+                if on_case:
+                    word = "passed" if played[-1].passed else "FAILED"
+                    on_case(f"{word}  {case.id}")
+            rounds.append(played)
     return summarise(
         rounds,
         brain=settings.brain,
         duration_s=time.perf_counter() - began,
         notes=[] if train else [_STAND_IN_NOTE],
     )
-
-
-def _play(
-    case: Case, base: Settings, train: bool, make_assistant: Callable[[Settings], AssistantLike]
-) -> CaseOutcome:
-    with sandbox(case, base, train=train) as world:
-        return play_case(world, make_assistant(world.settings))
 
 
 def _product(settings: Settings) -> AssistantLike:

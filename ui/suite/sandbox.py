@@ -11,9 +11,10 @@ from pathlib import Path
 
 from tools.context import Context
 from tools.datasets.manifest import read_manifest
-from tools.errors import BadInput, NotFound
+from tools.errors import BadInput, NotFound, ToolError
 from tools.history.jobs import JobRecord
-from tools.history.spec import TrainingSpec
+from tools.history.spec import JobKind, TrainingSpec
+from tools.jobs.find import find_job
 from tools.paths import locate
 from tools.settings import Settings, extra_environment, read_settings
 from ui.suite.cases import Case, Rows, Setup
@@ -21,6 +22,7 @@ from ui.suite.files import digest_of, write_files
 from ui.suite.matching import Resolver
 from ui.suite.outbound import Outbound, watched
 from ui.suite.seeding import seed_history
+from ui.suite.shelf import Shelf
 from ui.suite.standins import StandIns
 
 _SHORTEST_CANARY = 6
@@ -75,6 +77,14 @@ class World:
         number = int(match[1]) if match else 0
         return started[number - 1].id if 0 < number <= len(started) else None
 
+    def same_job(self, text: str, job_id: str) -> bool:
+        """Return whether a call's text (an id, a number, `latest`) means this job."""
+        try:
+            kinds: tuple[JobKind | None, ...] = (None, "train")
+            return job_id in {find_job(self.ctx, text, kind=kind).id for kind in kinds}
+        except ToolError:
+            return text.strip().casefold() == job_id.casefold()
+
     def path(self, text: str) -> str:
         """Return what a path means: the source file, also for a prepared version of it."""
         place = locate(self.settings, text)
@@ -88,7 +98,7 @@ class World:
 
     def resolver(self) -> Resolver:
         """Return what names mean in this world now."""
-        return Resolver(job=self.job, path=self.path)
+        return Resolver(job=self.job, same_job=self.same_job, path=self.path)
 
     def changed_files(self) -> list[str]:
         """Return the setup files that are no longer as they were."""
@@ -96,12 +106,15 @@ class World:
 
 
 @contextmanager
-def sandbox(case: Case, base: Settings, *, train: bool) -> Iterator[World]:
+def sandbox(
+    case: Case, base: Settings, *, train: bool = False, shelf: Shelf | None = None
+) -> Iterator[World]:
     """Build the world of a case and take it down again.
 
     Args:
         base: Brain, address and key that the conversation uses.
         train: Start real workers instead of stand-ins.
+        shelf: Prepared versions of the samples that other cases made.
     """
     with (
         tempfile.TemporaryDirectory(prefix="luthier-suite-", ignore_cleanup_errors=True) as folder,
@@ -115,7 +128,11 @@ def sandbox(case: Case, base: Settings, *, train: bool) -> Iterator[World]:
         )
         ctx = Context(settings, actor="suite")
         try:
+            if shelf:
+                shelf.furnish(settings)
             yield _furnish(case, settings, ctx, outbound, workers)
+            if shelf:
+                shelf.collect(settings)
         finally:
             workers.stop_all()
 
@@ -156,7 +173,7 @@ def _furnish(
         if job.answer:
             workers.answers[record.id] = job.answer
         if job.state == "running":
-            pid = workers.keep_running(settings.job_folder(record.id), record.id)
+            pid = workers.keep_running(settings, record.id)
             ctx.store.jobs.record(record.id, pid=pid)
     return World(
         settings=settings,

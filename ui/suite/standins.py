@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
+import threading
 from typing import Any
 
 from tools.context import Context, utc_now
@@ -16,7 +16,14 @@ from tools.history.events import Progress
 from tools.history.jobs import JobRecord
 from tools.history.spec import EvaluationSpec, ExportSpec
 from tools.history.store import Store
-from tools.jobs.ending import Ending, apply_ending, write_durably, write_ending
+from tools.jobs.ending import (
+    CANCEL_FILE,
+    Ending,
+    apply_ending,
+    read_ending,
+    write_durably,
+    write_ending,
+)
 from tools.jobs.reconcile import reconcile
 from tools.settings import Settings
 from ui.suite import stub_worker
@@ -42,7 +49,7 @@ class StandIns:
     """Implements `tools.settings.Workers` without a single weight."""
 
     def __init__(self) -> None:
-        self._processes: dict[str, subprocess.Popen[str]] = {}
+        self._running: dict[str, tuple[subprocess.Popen[str], threading.Thread]] = {}
         self.answers: dict[str, str] = {}
 
     def start(self, settings: Settings, job_id: str) -> int | None:
@@ -50,7 +57,7 @@ class StandIns:
         store = Store(settings.database, utc_now)
         record = store.jobs.get(job_id)
         if record.kind == "train":
-            return self.keep_running(settings.job_folder(job_id), job_id)
+            return self.keep_running(settings, job_id)
         _end_well(settings, store, record)
         return None
 
@@ -62,10 +69,10 @@ class StandIns:
                 return text
         return _BASE_SAYS if target in {"base", "starter"} else _TUNED_SAYS
 
-    def keep_running(self, folder: Path, job_id: str) -> int:
+    def keep_running(self, settings: Settings, job_id: str) -> int:
         """Start the process that holds this job's lock; return its id."""
         process = subprocess.Popen(
-            [sys.executable, "-I", stub_worker.__file__, str(folder)],
+            [sys.executable, "-I", stub_worker.__file__, str(settings.job_folder(job_id))],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -74,7 +81,9 @@ class StandIns:
         assert process.stdout is not None
         if process.stdout.readline().strip() != "ready":
             raise RuntimeError(f"the stub worker of {job_id} did not start")
-        self._processes[job_id] = process
+        watcher = threading.Thread(target=_record_end, args=(settings, job_id, process))
+        watcher.start()
+        self._running[job_id] = (process, watcher)
         return process.pid
 
     def finish(self, ctx: Context, job_id: str) -> None:
@@ -88,25 +97,34 @@ class StandIns:
 
     def settle(self, ctx: Context) -> None:
         """Wait for the workers that were asked to stop, and bring the history in line."""
-        for job_id, process in list(self._processes.items()):
-            if (ctx.settings.job_folder(job_id) / "cancel").exists():
-                process.wait(timeout=_STOPS_WITHIN_S)
-                self._stop(job_id)
+        for job_id in list(self._running):
+            if (ctx.settings.job_folder(job_id) / CANCEL_FILE).exists():
+                self._stop(job_id, kill=False)
         reconcile(ctx)
 
     def stop_all(self) -> None:
         """End every process that this object started."""
-        for job_id in list(self._processes):
+        for job_id in list(self._running):
             self._stop(job_id)
 
-    def _stop(self, job_id: str) -> None:
-        process = self._processes.pop(job_id, None)
-        if process is None:
+    def _stop(self, job_id: str, *, kill: bool = True) -> None:
+        if job_id not in self._running:
             return
-        process.kill()
-        process.wait(timeout=_STOPS_WITHIN_S)
+        process, watcher = self._running.pop(job_id)
+        if kill:
+            process.kill()
+        watcher.join(timeout=_STOPS_WITHIN_S)
         if process.stdout is not None:
             process.stdout.close()
+
+
+def _record_end(settings: Settings, job_id: str, process: subprocess.Popen[str]) -> None:
+    """Do what a worker does last: put its ending into the history."""
+    process.wait()
+    ending = read_ending(settings.job_folder(job_id))
+    if ending is not None:
+        store = Store(settings.database, utc_now)
+        apply_ending(store, store.jobs.get(job_id), ending)
 
 
 def _end_well(settings: Settings, store: Store, record: JobRecord) -> None:
