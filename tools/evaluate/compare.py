@@ -7,31 +7,12 @@ from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
 
-from tools.evaluate.metrics import Estimate
+from tools.evaluate.figures import Difference, Estimate
 
 Scores = npt.NDArray[np.float64]
 RESAMPLES = 2000
 _CHUNK_VALUES = 2_000_000
-
-
-class Difference(BaseModel):
-    """Tuned minus base, signed so that more is better, with a 95 % interval and a paired test.
-
-    Attributes:
-        metric: What was compared, such as `accuracy` or `loss` (a fall of the loss is positive).
-        p: Two-sided; exact McNemar for right or wrong, sign flips otherwise.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    metric: str
-    value: float
-    low: float
-    high: float
-    p: float
-    n: int
 
 
 def compare_rows(

@@ -7,9 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tools.evaluate.compare import Difference
-from tools.evaluate.metrics import Estimate, LabelScore
-from tools.evaluate.verdict import Word
+from tools.evaluate.figures import Difference, Estimate, LabelScore, Word
 
 
 class SliceResult(BaseModel):
@@ -22,6 +20,7 @@ class SliceResult(BaseModel):
     n: int
     base: Estimate
     tuned: Estimate
+    tfidf: Estimate | None = None
     difference: Difference
 
 
@@ -110,7 +109,13 @@ class Judgement(BaseModel):
                 "n": part.n,
                 "base": part.base.value,
                 "tuned": part.tuned.value,
+                "tfidf": part.tfidf.value if part.tfidf else None,
             }
+        for name, rows in (
+            ("gains", self.samples.gains),
+            ("regressions", self.samples.regressions),
+        ):
+            values[name] = [row.model_dump(mode="json") for row in rows]
         return values
 
 

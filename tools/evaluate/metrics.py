@@ -10,34 +10,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
+
+from tools.evaluate.figures import Estimate, LabelScore
 
 Z95 = 1.959963984540054
 """Quantile of the normal distribution for a two-sided 95 % interval."""
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _MAX_LOSS = 50.0
-
-
-class Estimate(BaseModel):
-    """A measured value with its 95 % interval; None where no interval was computed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    value: float
-    low: float | None = None
-    high: float | None = None
-
-
-class LabelScore(BaseModel):
-    """How one label is told from the others. `n` counts the rows that carry it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    label: str
-    n: int
-    precision: float
-    recall: float
-    f1: float
 
 
 def wilson(successes: int, n: int, z: float = Z95) -> Estimate:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from tools.evaluate.compare import Difference, rows_needed
-from tools.evaluate.metrics import Estimate
-
-Word = Literal["ship", "promising", "no gain", "regressed", "cannot tell"]
+from tools.evaluate.compare import rows_needed
+from tools.evaluate.figures import Difference, Estimate, Word
 
 MIN_ROWS = 20
 """Fewer rows than this decide nothing: one row would be worth five points."""

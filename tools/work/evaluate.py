@@ -19,9 +19,10 @@ from tools.errors import Conflict
 from tools.evaluate.judgement import Judgement
 from tools.history.spec import EvaluationSpec, TrainingSpec
 from tools.work.encode import answer_of
-from tools.work.heldout import HeldOut, held_out, parquet_rows
+from tools.work.heldout import HeldOut, held_out, other_columns, parquet_rows, slice_column_of
 from tools.work.judging import Exam, sit
 from tools.work.load import load_model, load_tokenizer
+from tools.work.memory import memory_peak_gib
 from tools.work.report import Job
 from tools.work.template import stop_token_ids
 from tools.work.weighing import Asked, weigh
@@ -91,6 +92,7 @@ def run(job: Job) -> dict[str, Any]:
     )
     judgement = _compare(job, training.training, manifest, result, request)
     job.metrics(**_keep(job, judgement))
+    job.measure(duration_s=judgement.seconds, memory_gib=round(memory_peak_gib("cpu"), 3))
     notice = f"{job.id} finished: {asked.job} is judged {judgement.verdict}."
     return {"notice": f"{notice} {judgement.verdict_text}"}
 
@@ -128,7 +130,9 @@ def _compare(
     transformers_logging.set_verbosity_error()
     torch.set_num_threads(job.settings.worker_threads or torch.get_num_threads())
     folder = job.settings.dataset_folder(spec.dataset)
-    columns = (request.slice_column,) if request.slice_column else ()
+    columns: tuple[str, ...] = (request.slice_column,) if request.slice_column else ()
+    if request.path and not columns:
+        columns = other_columns(request.path, manifest)
     rows = held_out(
         folder, manifest, split=request.split, path=request.path,
         columns=columns, limit=request.limit, seed=request.seed,
@@ -137,7 +141,7 @@ def _compare(
         task=manifest.task,
         split=None if request.path else request.split,
         path=request.shown_path,
-        slice_column=request.slice_column,
+        slice_column=request.slice_column or slice_column_of(rows, columns),
         seed=request.seed,
         chose_checkpoint=request.chose_checkpoint,
     )

@@ -9,6 +9,7 @@ fails, is stopped or is killed leaves nothing behind that looks like one.
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from tools.work.evaluate import result_folder
 from tools.work.exporting import Exporting, onnx_folder, write_manifest
 from tools.work.heldout import held_out
 from tools.work.load import load_tokenizer
+from tools.work.memory import memory_peak_gib
 from tools.work.report import Job
 
 _PARTIAL = ".partial-"
@@ -37,6 +39,7 @@ def run(job: Job) -> dict[str, Any]:
     """
     spec = job.spec
     assert isinstance(spec, ExportSpec)
+    began = time.monotonic()
     transformers_logging.set_verbosity_error()
     torch.set_num_threads(job.settings.worker_threads or torch.get_num_threads())
     training = job.store.jobs.get(spec.job)
@@ -54,6 +57,10 @@ def run(job: Job) -> dict[str, Any]:
         shutil.rmtree(job.folder / "builder-cache", ignore_errors=True)
     for name in names:
         job.artifact(name, final / name)
+    job.measure(
+        duration_s=round(time.monotonic() - began, 1),
+        memory_gib=round(memory_peak_gib("cpu"), 3),
+    )
     return {"notice": _notice(job, spec, names)}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,13 +12,17 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from tools.datasets.choose import choose
 from tools.datasets.manifest import Manifest, SplitName
 from tools.datasets.prepare import map_file
+from tools.datasets.source import open_source
 from tools.errors import BadInput
 from tools.work.encode import messages_of
 
 Row = dict[str, Any]
 _WINDOW = 512
+_MOST_SLICES = 8
+_LEAST_IN_SLICE = 5
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,25 @@ def held_out(
         rng = np.random.default_rng(seed)
         clean = sorted(rng.choice(clean, size=limit, replace=False).tolist())
     return HeldOut(len(clean), excluded, unusable, every_row, frozenset(clean))
+
+
+def other_columns(path: Path, manifest: Manifest) -> tuple[str, ...]:
+    """Return columns of a file that take no part in the task, those that may name slices first."""
+    used = {name for name, role in manifest.columns.items() if role != "ignored"}
+    return tuple(name for name in choose(open_source(path)).columns if name not in used)
+
+
+def slice_column_of(rows: HeldOut, candidates: tuple[str, ...]) -> str | None:
+    """Return the first column with two to eight values of at least five rows each, or None."""
+    seen: dict[str, Counter[str]] = {name: Counter() for name in candidates}
+    for row in rows.rows():
+        for name in candidates:
+            if len(seen[name]) <= _MOST_SLICES:
+                seen[name][str(row.get(name))] += 1
+    for name, counts in seen.items():
+        if 2 <= len(counts) <= _MOST_SLICES and min(counts.values()) >= _LEAST_IN_SLICE:
+            return name
+    return None
 
 
 def parquet_rows(file: Path) -> Iterator[Row]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.history.spec import TrainingSpec
+from tools.work.evaluate import judge
 from tools.work.report import Job
 
 
@@ -36,6 +37,7 @@ def conclude(job: Job, spec: TrainingSpec, result: Path, began: float) -> dict[s
 def judge_result(job: Job, spec: TrainingSpec, result: Path) -> None:
     """Compare the tuned model with its base; the figures go into the job's metrics."""
     job.phase("evaluate")
+    job.metrics(**judge(job, spec, result))
 
 
 def notice(job_id: str, metrics: dict[str, Any]) -> str:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tools.evaluate.compare import Difference, compare_rows, mean_estimate
+from tools.evaluate.compare import compare_rows, mean_estimate
+from tools.evaluate.figures import Difference, Estimate
 from tools.evaluate.judgement import Judgement, RowSample, Samples, SliceResult, worst_and_best
 from tools.evaluate.metrics import (
-    Estimate,
     confusion,
     exact_match,
     label_report,
@@ -31,6 +31,7 @@ from tools.evaluate.verdict import (
 from tools.work.encode import answer_of, question_of
 from tools.work.heldout import HeldOut
 from tools.work.judging import Exam, Marks
+from tools.work.remarks import notes_on
 
 _SHOWN_CHARACTERS = 240
 _MOST_SLICES = 12
@@ -80,14 +81,14 @@ def weigh(
     metrics, differences = _measures(asked, exam, facts, base, tuned, yardstick)
     primary = differences[0]
     scores = _primary_scores(exam, facts, base, tuned)
-    slices = _slices(asked, facts, scores)
+    slices = tuple(_each_slice(asked, facts, scores, yardstick))
     evidence = Evidence(
         difference=primary,
         base=metrics["base"][primary.metric],
         tuned=metrics["tuned"][primary.metric],
         excluded=rows.excluded,
         majority=metrics["majority"]["accuracy"].value if exam.labels else None,
-        regressions=_regressions(differences[1:], slices),
+        regressions=_regressions(differences[1:], slices, facts),
         chose_checkpoint=asked.chose_checkpoint,
     )
     verdict = spoiled or judge_evidence(evidence)
@@ -108,7 +109,7 @@ def weigh(
         confusion=tuple(map(tuple, confusion(tuned.labels, facts.labels, shown))),
         samples=_samples(rows, exam, facts, base, tuned, scores),
         chose_checkpoint=asked.chose_checkpoint,
-        notes=tuple(_notes(asked, rows, exam, facts, tuned, metrics)),
+        notes=tuple(notes_on(asked.chose_checkpoint, rows, exam, facts.labels, tuned, metrics)),
         verdict=verdict.word,
         verdict_text=verdict.text,
     )
@@ -229,11 +230,9 @@ def _primary_scores(exam: Exam, facts: _Facts, base: Marks, tuned: Marks) -> _Sc
     return _Scores("loss", base.sums, tuned.sums, tuned.tokens)
 
 
-def _slices(asked: Asked, facts: _Facts, scores: _Scores) -> tuple[SliceResult, ...]:
-    return tuple(_each_slice(asked, facts, scores))
-
-
-def _each_slice(asked: Asked, facts: _Facts, scores: _Scores) -> Iterator[SliceResult]:
+def _each_slice(
+    asked: Asked, facts: _Facts, scores: _Scores, yardstick: Sequence[str] | None
+) -> Iterator[SliceResult]:
     if not asked.slice_column:
         return
     values, counts = np.unique(facts.slices, return_counts=True)
@@ -247,8 +246,18 @@ def _each_slice(asked: Asked, facts: _Facts, scores: _Scores) -> Iterator[SliceR
             n=int(here.sum()),
             base=_estimate(scores.metric, base, units, asked.seed),
             tuned=_estimate(scores.metric, tuned, units, asked.seed),
+            tfidf=_simple(facts, here, yardstick),
             difference=compare_rows(scores.metric, base, tuned, seed=asked.seed, weights=units),
         )
+
+
+def _simple(
+    facts: _Facts, here: npt.NDArray[np.bool_], yardstick: Sequence[str] | None
+) -> Estimate | None:
+    if yardstick is None:
+        return None
+    hits = _right(yardstick, facts.labels)[here]
+    return wilson(int(hits.sum()), hits.size)
 
 
 def _estimate(metric: str, values: Floats, units: Floats | None, seed: int) -> Estimate:
@@ -257,17 +266,21 @@ def _estimate(metric: str, values: Floats, units: Floats | None, seed: int) -> E
     return mean_estimate(-values, seed=seed, weights=units)
 
 
-def _regressions(others: Sequence[Difference], slices: Sequence[SliceResult]) -> list[str]:
+def _regressions(
+    others: Sequence[Difference], slices: Sequence[SliceResult], facts: _Facts
+) -> list[str]:
     found = [
         f"{other.metric.replace('_', ' ')} got worse by {-other.value:.2f}"
         for other in others
         if other.high < 0 and other.value < -REGRESSION_BOUND
     ]
-    found += [
-        f"the rows with {part.column} {part.value!r} got worse"
-        for part in slices
-        if part.difference.high < 0 and part.difference.value < -REGRESSION_BOUND
-    ]
+    for part in slices:
+        here = {e for e, v in zip(facts.labels, facts.slices, strict=False) if v == part.value}
+        # A base that always gives one label is right on all rows of that label: no merit.
+        if len(here) == 1:
+            continue
+        if part.difference.high < 0 and part.difference.value < -REGRESSION_BOUND:
+            found.append(f"the rows with {part.column} {part.value!r} got worse")
     return found
 
 
@@ -304,45 +317,3 @@ def _said(exam: Exam, marks: Marks, i: int) -> str:
     if i < len(marks.said):
         return marks.said[i][:_SHOWN_CHARACTERS]
     return f"loss {-marks.sums[i] / marks.tokens[i]:.2f} on this answer"
-
-
-def _notes(
-    asked: Asked,
-    rows: HeldOut,
-    exam: Exam,
-    facts: _Facts,
-    tuned: Marks,
-    metrics: dict[str, dict[str, Estimate]],
-) -> Iterator[str]:
-    if asked.chose_checkpoint:
-        yield (
-            "The same rows chose the checkpoint, so the figures are a little too good. A file of "
-            "rows that training never touched tells more."
-        )
-    if rows.excluded:
-        yield f"{rows.excluded:,} rows were left out because they were trained on."
-    if rows.unusable:
-        yield f"{rows.unusable:,} rows have no answer and were left out."
-    if tuned.cut:
-        yield f"{tuned.cut:,} rows were too long for the model; the start of their prompt was cut."
-    new = len(exam.labels) - exam.known
-    if new:
-        hit = sum(label in exam.labels[exam.known :] for label in facts.labels)
-        yield f"{hit:,} rows carry {new} label(s) that were never trained on; they count as wrong."
-    yield from _yardstick_note(metrics)
-    if tuned.said and tuned.stopped < 0.9 * len(tuned.said):
-        yield (
-            f"Only {tuned.stopped} of {len(tuned.said)} generated answers ended by themselves; "
-            "the model has not learned where to stop."
-        )
-
-
-def _yardstick_note(metrics: dict[str, dict[str, Estimate]]) -> Iterator[str]:
-    if "tfidf" not in metrics:
-        return
-    simple, tuned = metrics["tfidf"]["accuracy"].value, metrics["tuned"]["accuracy"]
-    words = "Counting words (TF-IDF with logistic regression)"
-    if tuned.low is not None and simple >= tuned.low:
-        yield f"{words} reaches {simple:.0%} on these rows: a language model may not be needed."
-    else:
-        yield f"{words} reaches {simple:.0%} on these rows."

@@ -1,0 +1,50 @@
+"""The capability of this room: judge a tuned model against its base."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from tools.catalog import capability
+from tools.context import Context
+from tools.evaluate.report import EvaluationReport
+
+
+@capability(effect="write", verb="evaluate", positional=("job",), waits=True)
+def evaluate_model(
+    job: Annotated[
+        str,
+        Field(
+            description="Training run to judge: id, number, or `latest`.",
+            min_length=1,
+            max_length=100,
+        ),
+    ] = "latest",
+    path: Annotated[
+        str | None,
+        Field(
+            description="Data file to judge on; the run's own held-out rows if left out.",
+            max_length=1000,
+        ),
+    ] = None,
+    slice_column: Annotated[
+        str | None,
+        Field(description="Column of that file whose values are reported apart.", max_length=200),
+    ] = None,
+    limit: Annotated[
+        int | None, Field(description="Judge on at most so many rows.", ge=1, le=10_000_000)
+    ] = None,
+    *,
+    ctx: Context,
+) -> EvaluationReport:
+    """Say whether tuning was worth it: the tuned model against its base on held-out rows.
+
+    Gives accuracy and F1 (or loss and perplexity) of both with intervals, a simple yardstick,
+    the rows that changed most, and one verdict: ship, promising, no gain, regressed, cannot tell.
+    Rows that were trained on are left out and counted.
+    """
+    # Late: the store imports pandas, and `luthier --help` needs none of it.
+    from tools.evaluate.request import evaluate  # noqa: PLC0415
+
+    return evaluate(ctx, job, path=path, slice_column=slice_column, limit=limit)

@@ -1,0 +1,185 @@
+"""Which run to judge on which rows, and whether that was already done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from tools.context import Context
+from tools.datasets.manifest import read_manifest
+from tools.errors import BadInput, Conflict, NotFound
+from tools.evaluate.judgement import Judgement
+from tools.evaluate.report import EvaluationReport, from_judgement
+from tools.history.jobs import JobRecord
+from tools.history.spec import UNFINISHED, EvaluationSpec
+from tools.jobs.find import find_job
+from tools.jobs.launch import submit
+from tools.paths import resolve_input
+
+
+def evaluate(
+    ctx: Context,
+    job: str,
+    *,
+    path: str | None = None,
+    slice_column: str | None = None,
+    limit: int | None = None,
+) -> EvaluationReport:
+    """Return the judgement where there is one, else start the job that makes it.
+
+    Raises:
+        NotFound: There is no such run.
+        Conflict: The run has no result to judge.
+        BadInput: A slice is asked for without a file to take its column from.
+    """
+    training = finished_training(ctx, job)
+    if slice_column and not path:
+        raise BadInput(
+            "A slice needs a file: the prepared rows carry no other columns.",
+            hint="Name the file with `path`; it has to hold that column.",
+        )
+    if path is None and limit is None:
+        at_end = stored_judgement(ctx, training)
+        if at_end:
+            return from_judgement(at_end, job=training.id, of_job=training.id)
+    spec = _spec(ctx, training, path=path, slice_column=slice_column, limit=limit)
+    made = _made_before(ctx, training, spec)
+    record = made or submit(
+        ctx,
+        spec,
+        name=f"{training.spec.dataset.partition('@')[0]}-eval",  # type: ignore[union-attr]
+        parent=training.id,
+        thread_id=ctx.thread_id,
+        predicted=_predicted(training),
+    )
+    return _report(ctx, record, training)
+
+
+def finished_training(ctx: Context, job: str) -> JobRecord:
+    """Return the training run that is meant, given its own id or that of a job made from it.
+
+    Raises:
+        NotFound: There is none.
+        Conflict: It has not ended well, or its result was deleted.
+    """
+    latest = job.strip().lower() in {"latest", "last", "newest"}
+    record = newest_training(ctx) if latest else find_job(ctx, job)
+    if record.kind != "train" and record.parent:
+        record = ctx.store.jobs.get(record.parent)
+    record.training  # noqa: B018 - raises where the job is of another kind
+    if record.forgotten_at:
+        raise Conflict(
+            f"The files of {record.id} were deleted.", hint="Train it again from its settings."
+        )
+    if record.state in UNFINISHED:
+        raise Conflict(
+            f"{record.id} is {record.state}; there is no result yet.",
+            hint="Wait until it has ended; it is judged by itself then.",
+        )
+    if record.state != "succeeded":
+        raise Conflict(
+            f"{record.id} is {record.state}, so it has no result.",
+            hint=f"`luthier show {record.id}` says why; resume it or start it again.",
+        )
+    return record
+
+
+def newest_training(ctx: Context) -> JobRecord:
+    """Return the newest training run that succeeded.
+
+    Raises:
+        NotFound: There is none.
+    """
+    found = ctx.store.jobs.find(states=["succeeded"], kinds=["train"], limit=1)
+    if not found:
+        raise NotFound(
+            "No training run has finished yet.", hint="Train one first: `luthier train FILE`."
+        )
+    return found[0]
+
+
+def result_of(ctx: Context, record: JobRecord) -> Path:
+    """Return the folder of a run's adapter or model.
+
+    Raises:
+        Conflict: It is no longer there.
+    """
+    for name in ("adapter", "model"):
+        folder = ctx.settings.home / str(record.artifacts.get(name, ""))
+        if name in record.artifacts and folder.is_dir():
+            return folder
+    raise Conflict(
+        f"The tuned weights of {record.id} are no longer there.",
+        hint="Train it again; `luthier show` tells with which settings.",
+    )
+
+
+def stored_judgement(ctx: Context, record: JobRecord) -> Judgement | None:
+    """Return the judgement that a job's worker left, or None."""
+    path = ctx.settings.home / str(record.artifacts.get("evaluation", ""))
+    if "evaluation" not in record.artifacts or not path.is_file():
+        return None
+    try:
+        return Judgement.model_validate_json(path.read_bytes())
+    except ValidationError:
+        # Written by another version: it is made again.
+        return None
+
+
+def _spec(
+    ctx: Context,
+    training: JobRecord,
+    *,
+    path: str | None,
+    slice_column: str | None,
+    limit: int | None,
+) -> EvaluationSpec:
+    plan = training.training
+    result_of(ctx, training)
+    manifest = read_manifest(ctx.settings.dataset_folder(plan.dataset))
+    file = str(resolve_input(ctx, path)) if path else None
+    return EvaluationSpec(
+        job=training.id,
+        dataset=plan.dataset,
+        split="test" if manifest.splits.get("test") else "validation",
+        path=file,
+        slice_column=slice_column,
+        limit=limit,
+        seed=plan.seed,
+    )
+
+
+def _made_before(ctx: Context, training: JobRecord, spec: EvaluationSpec) -> JobRecord | None:
+    """Return a job that judges or judged exactly this; a file that changed since counts anew."""
+    states = [*UNFINISHED, "succeeded"]
+    for record in ctx.store.jobs.find(states=states, kinds=["evaluate"], parent=training.id):
+        if record.spec != spec:
+            continue
+        if record.state in UNFINISHED:
+            return record
+        changed = spec.path and Path(spec.path).stat().st_mtime > record.created_at.timestamp()
+        if not changed and stored_judgement(ctx, record):
+            return record
+    return None
+
+
+def _report(ctx: Context, record: JobRecord, training: JobRecord) -> EvaluationReport:
+    judgement = stored_judgement(ctx, record) if record.state == "succeeded" else None
+    if judgement:
+        return from_judgement(judgement, job=record.id, of_job=training.id)
+    where = "the file" if getattr(record.spec, "path", None) else "its held-out rows"
+    waits = "is in the queue" if record.state == "queued" else "has started"
+    return EvaluationReport(
+        job=record.id,
+        of_job=training.id,
+        state=record.state,
+        message=f"{record.id} {waits}: it judges {training.id} against its base on {where}. "
+        "The verdict comes by itself.",
+    )
+
+
+def _predicted(training: JobRecord) -> dict[str, float]:
+    # Judging holds the model and its logits; training held gradients and optimiser besides.
+    known = training.measured.get("memory_gib") or training.predicted.get("memory_gib")
+    return {"memory_gib": float(known)} if isinstance(known, int | float) else {}

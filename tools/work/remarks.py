@@ -1,0 +1,57 @@
+"""What a person should know about a judgement besides its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tools.evaluate.figures import Estimate
+from tools.work.heldout import HeldOut
+from tools.work.judging import Exam, Marks
+
+
+def notes_on(
+    chose_checkpoint: bool,
+    rows: HeldOut,
+    exam: Exam,
+    labels: Sequence[str],
+    tuned: Marks,
+    metrics: dict[str, dict[str, Estimate]],
+) -> Iterator[str]:
+    """Give the remarks, most important first.
+
+    Args:
+        chose_checkpoint: The same rows decided which checkpoint was kept.
+        labels: Expected labels of the rows, for label tasks.
+    """
+    if chose_checkpoint:
+        yield (
+            "The same rows chose the checkpoint, so the figures are a little too good. A file of "
+            "rows that training never touched tells more."
+        )
+    if rows.excluded:
+        yield f"{rows.excluded:,} rows were left out because they were trained on."
+    if rows.unusable:
+        yield f"{rows.unusable:,} rows have no answer and were left out."
+    if tuned.cut:
+        yield f"{tuned.cut:,} rows were too long for the model; the start of their prompt was cut."
+    new = len(exam.labels) - exam.known
+    if new:
+        hit = sum(label in exam.labels[exam.known :] for label in labels)
+        yield f"{hit:,} rows carry {new} label(s) that were never trained on; they count as wrong."
+    yield from _yardstick_note(metrics)
+    if tuned.said and tuned.stopped < 0.9 * len(tuned.said):
+        yield (
+            f"Only {tuned.stopped} of {len(tuned.said)} generated answers ended by themselves; "
+            "the model has not learned where to stop."
+        )
+
+
+def _yardstick_note(metrics: dict[str, dict[str, Estimate]]) -> Iterator[str]:
+    if "tfidf" not in metrics:
+        return
+    simple, tuned = metrics["tfidf"]["accuracy"].value, metrics["tuned"]["accuracy"]
+    words = "Counting words (TF-IDF with logistic regression)"
+    if tuned.low is not None and simple >= tuned.low:
+        yield f"{words} reaches {simple:.0%} on these rows: a language model may not be needed."
+    else:
+        yield f"{words} reaches {simple:.0%} on these rows."
