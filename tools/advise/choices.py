@@ -88,7 +88,7 @@ def choose(draft: Draft, *, memory_factor: float) -> tuple[TrainingSpec, MemoryE
         refused.append(method)
     wished_batch = draft.request.batch_size or 1
     last = _with(base, method=refused[-1], batch=wished_batch, checkpointing=True)
-    raise feasible.refuse_memory(last, estimate(last), available, estimate)
+    raise feasible.refuse_memory(last, estimate(last), available)
 
 
 def _methods(draft: Draft, device: str) -> list[str]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from typing import get_args
 
 from tools.advise.figures import MemoryEstimate
 from tools.advise.hardware import Machine, disk_free_gib
 from tools.advise.memory import Workload, quantised_linears
 from tools.advise.models import ModelInfo
+from tools.advise.solver import what_fits
 from tools.advise.wishes import PlanRequest
 from tools.errors import BadInput, Refused
 from tools.history.spec import Engine, Method, TrainingSpec
@@ -123,12 +122,7 @@ def choose_device(request: PlanRequest, machine: Machine) -> str:
     return request.device or ("cuda" if machine.gpus else "cpu")
 
 
-def refuse_memory(
-    work: Workload,
-    memory: MemoryEstimate,
-    available_gib: float,
-    estimate: Callable[[Workload], MemoryEstimate],
-) -> Refused:
+def refuse_memory(work: Workload, memory: MemoryEstimate, available_gib: float) -> Refused:
     """Return the refusal of a run that does not fit, naming the nearest one that does."""
     place = "GPU memory" if work.device == "cuda" else "memory"
     largest = max(memory.parts, key=lambda name: memory.parts[name])
@@ -137,36 +131,7 @@ def refuse_memory(
         f"(expected {memory.expected_gib:.1f}), and {available_gib:.1f} GiB can be used; "
         f"most goes to {largest}."
     )
-    return Refused(problem, hint=nearest(work, available_gib, estimate), refused_by="memory")
-
-
-def nearest(
-    work: Workload, available_gib: float, estimate: Callable[[Workload], MemoryEstimate]
-) -> str:
-    """Name the smallest change that makes the run fit."""
-    steps: list[tuple[str, Workload]] = [
-        ("gradient checkpointing", replace(work, checkpointing=True)),
-        ("gradient checkpointing and batch_size 1", replace(work, checkpointing=True, batch=1)),
-    ]
-    for length in (work.length // 2, work.length // 4):
-        if length >= 128:
-            smaller = replace(work, checkpointing=True, batch=1, length=length)
-            steps.append((f"batch_size 1 and max_length {length}", smaller))
-    base = replace(work, checkpointing=True, batch=1)
-    if work.method != "lora":
-        steps.append(("the method lora with batch_size 1", replace(base, method="lora")))
-    if work.method != "qlora":
-        steps.append(("the method qlora with batch_size 1", replace(base, method="qlora")))
-    for words, candidate in steps:
-        found = estimate(candidate)
-        if found.high_gib <= available_gib:
-            return f"It fits with {words} (at most {found.high_gib:.1f} GiB)."
-    smallest = estimate(replace(base, method="qlora"))
-    share = max(0.0, available_gib - 1.0) / max(smallest.high_gib, 0.01)
-    size = work.shape.parameters / 1e9 * min(1.0, share)
-    if size < 0.05:
-        return "Choose a much smaller model, such as `starter`, or a machine with more memory."
-    return f"Choose a model of about {size:.1g}B parameters or fewer, or more memory."
+    return Refused(problem, hint=what_fits(work, available_gib), refused_by="memory")
 
 
 def disk_need(spec: TrainingSpec, model: ModelInfo) -> float:

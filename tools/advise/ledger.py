@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from tools.advise.figures import MemoryEstimate
 from tools.context import Context
@@ -40,3 +41,16 @@ def corrected(memory: MemoryEstimate, factor: float) -> MemoryEstimate:
         device=memory.device,
         host_gib=memory.host_gib,
     )
+
+
+def record(ctx: Context, quantity: str) -> dict[str, Any]:
+    """Return the runs of one quantity, their mean error, and the correction it leads to."""
+    rows = ctx.store.predictions(quantity) if ctx.settings.database.exists() else []
+    runs = [{"job": job, "predicted": p, "measured": m} for job, p, m in rows]
+    errors = [abs(p - m) / m for _, p, m in rows if m > 0]
+    return {
+        "runs": runs,
+        "mean_error": sum(errors) / len(errors) if errors else 0.0,
+        "correction": correction(ctx, quantity),
+        "unit": "GiB" if quantity == MEMORY else "s",
+    }

@@ -97,7 +97,9 @@ _CPU_WORDS = re.compile(
     r"nvidia |dedicated |discrete )*(?:gpus?|graphics|cards?|cuda)\b|\b(?:cpu|ram)[ -]only\b|"
     r"\bonly (?:a |the )?cpu\b|\bgpu-?less\b|\b0 gpus?\b|\bno-gpu\b|\bintegrated graphics\b"
 )
-_APPLE = re.compile(r"\b(?:mac(?:book)?(?: ?(?:pro|air|mini|studio))?|imac|apple|m[1-5](?: (?:pro|max|ultra))?)\b")
+_APPLE = re.compile(
+    r"\b(?:mac(?:book)?(?: ?(?:pro|air|mini|studio))?|imac|apple|m[1-5](?: (?:pro|max|ultra))?)\b"
+)
 _HOST = re.compile(r"\b(?:laptop|notebook|desktop|pc|computer|server|vm|machine|workstation|box)\b")
 _GPU_WORDS = re.compile(r"\b(?:gpus?|cards?|vram|cuda|nvidia|graphics)\b")
 
@@ -214,12 +216,15 @@ def _cards(words: str, text: str) -> tuple[list[Gpu], list[str]]:
                 _check_amount(size, text)
                 if not found["size"] and len(card.sizes) > 1:
                     others = " or ".join(f"{s:g}" for s in card.sizes)
-                    notes.append(
-                        f"The {card.name} comes with {others} GB; {size:g} is assumed."
-                    )
+                    notes.append(f"The {card.name} comes with {others} GB; {size:g} is assumed.")
                 usable = size * _GIB_PER_GB
                 cards += [Gpu(card.name, usable, usable, card.capability)] * count
-                rest = rest[: found.start()] + " ; " + " " * max(0, len(found[0]) - 3) + rest[found.end() :]
+                rest = (
+                    rest[: found.start()]
+                    + " ; "
+                    + " " * max(0, len(found[0]) - 3)
+                    + rest[found.end() :]
+                )
     plain = rf"(?:{_COUNT}\s*(?:of |gpus? of |cards? of |gpus? ; |cards? ; |x )?\s*(?:x\s*)?)?{_SIZE}(?:\s*x\s*(?P<after>\d{{1,4}})\b)?|\b(?P<gpus>\d{{1,4}}|two|three|four|eight) (?:gpus?|cards?)\b"
     compact = rf"(?P<count>\d{{1,4}})x\s*{_SIZE}"
     for form in (compact, plain):

@@ -45,6 +45,9 @@ class Workload:
     Attributes:
         batch: Rows of one micro-batch; accumulation does not change the peak.
         length: Tokens of the longest row after truncation.
+        trained_share: Share of the tokens whose logits are computed for the loss.
+        engine, gpus: How the state is spread, and over how many cards.
+        offload: Optimiser state (and with ZeRO-3 the weights) lie in the machine's memory.
     """
 
     shape: Shape
@@ -58,6 +61,10 @@ class Workload:
     optimizer: Optimizer = "adamw"
     checkpointing: bool = False
     device: Device = "cpu"
+    trained_share: float = 1.0
+    engine: str = "single"
+    gpus: int = 1
+    offload: bool = False
 
     @property
     def quantized(self) -> Quantization:
@@ -71,12 +78,19 @@ class Workload:
         """Parameters that get a gradient."""
         if self.method == "full":
             return self.shape.parameters
+        if self.method in {"prompt_tuning", "prefix_tuning"}:
+            layers = 2 * self.shape.layers if self.method == "prefix_tuning" else 1
+            return 20 * self.shape.hidden * layers
+        if self.method == "ia3":
+            return self.shape.layers * (
+                2 * self.shape.kv_heads * self.shape.head_dim + self.shape.intermediate
+            )
         return self.shape.adapter_parameters(self.rank, self.targets, dora=self.method == "dora")
 
 
 def estimate_memory(work: Workload) -> MemoryEstimate:
     """Return the peak memory of a training step, by part and with its band."""
-    parts = _parts(work)
+    parts = _spread(work, _parts(work))
     if work.device == "cpu":
         parts["framework"] = CPU_FLOOR_GIB * GIB
         spread_low, spread_high, host = 0.12, 0.2, 0.0
@@ -124,6 +138,33 @@ def _parts(work: Workload) -> dict[str, float]:
         largest = max(li.inputs * li.outputs for li in work.shape.linears)
         parts["dora norms"] = 2.0 * largest * weight
     return parts
+
+
+def _spread(work: Workload, parts: dict[str, float]) -> dict[str, float]:
+    """Share the state out over the cards. Source: ZeRO, arXiv 1910.02054, §5."""
+    if work.engine == "single" or work.gpus < 2:
+        return parts
+    shared: dict[str, tuple[str, ...]] = {
+        "ddp": (),
+        "zero1": ("optimizer",),
+        "zero2": ("optimizer", "gradients"),
+        "zero3": ("optimizer", "gradients", "weights", "quantisation constants", "adapter"),
+    }
+    shared["fsdp"] = shared["zero3"]
+    spread = dict(parts)
+    for name in shared[work.engine]:
+        spread[name] = spread.get(name, 0.0) / work.gpus
+    if work.offload:
+        spread["optimizer"] = 0.0
+        if work.engine == "zero3":
+            spread["weights"] = 0.0
+    spread["communication"] = min(parts["gradients"], 1.0 * GIB)
+    if work.engine in {"zero3", "fsdp"}:
+        layer = (parts["weights"] + parts.get("quantisation constants", 0.0)) / (
+            work.shape.layers + 2
+        )
+        spread["communication"] += 2 * layer
+    return spread
 
 
 def quantised_linears(shape: Shape, device: str) -> list[Linear]:
@@ -185,4 +226,4 @@ def _logit_bytes(work: Workload) -> float:
     """Bytes of the logits with their copies in the loss: fp32 and gradient."""
     number = PRECISION_BYTES[work.precision]
     copies = number + 4 + 4 if number == 2 else 3 * 4
-    return float(work.batch * work.length * work.shape.vocab * copies)
+    return work.trained_share * work.batch * work.length * work.shape.vocab * copies

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from tools.advise import hub
 from tools.advise.architecture import Shape, shape_of
+from tools.advise.compatibility import reaches_target
 from tools.context import Context
 from tools.errors import BadInput, NotFound, Unavailable
 from tools.paths import locate, resolve_input
@@ -28,6 +29,7 @@ class ModelInfo:
         name: `starter`, the folder as the person named it, or the name on the Hub.
         path: Folder with the weights; None where they would come from the Hub.
         revision: Commit on the Hub.
+        commercial: What the licence permits, in short; empty where unknown.
         onnx: The installed onnxruntime-genai can export this architecture.
         recommended: Settings that this model's own card recommends for tuning it.
     """
@@ -44,6 +46,7 @@ class ModelInfo:
     has_chat_template: bool
     onnx: bool
     gated: bool = False
+    commercial: str = ""
     revision: str | None = None
     recommended: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -89,8 +92,8 @@ def resolve_model(ctx: Context, name: str | None, *, needs_weights: bool = True)
             hint="Say `starter`, a folder with a config.json, or a Hub name like org/model; "
             "`luthier models` lists some.",
         )
-    if not needs_weights and listed and not hub.may_reach(ctx):
-        return _from_catalogue(listed)
+    if not needs_weights and listed:
+        return from_catalogue(listed)
     return _from_hub(ctx, full_name, listed)
 
 
@@ -109,10 +112,7 @@ def hub_destination(ctx: Context, name: str | None) -> str | None:
 @cache
 def catalogue() -> tuple[dict[str, Any], ...]:
     """Return the entries of `data/models.toml`."""
-    path = shipped("models.toml")
-    if not path.is_file():
-        return ()
-    return tuple(tomllib.loads(path.read_text(encoding="utf-8"))["model"])
+    return tuple(tomllib.loads(shipped("models.toml").read_text(encoding="utf-8"))["model"])
 
 
 def catalogue_entry(name: str) -> dict[str, Any] | None:
@@ -123,16 +123,6 @@ def catalogue_entry(name: str) -> dict[str, Any] | None:
         if any(_plain(candidate) == wanted for candidate in names):
             return entry
     return None
-
-
-@cache
-def onnx_architectures() -> frozenset[str]:
-    """Return the architectures that the installed onnxruntime-genai builder knows."""
-    path = shipped("compatibility.toml")
-    if not path.is_file():
-        return frozenset({"LlamaForCausalLM", "Qwen2ForCausalLM", "Phi3ForCausalLM"})
-    table = tomllib.loads(path.read_text(encoding="utf-8"))
-    return frozenset(table["onnx"]["architectures"])
 
 
 def _plain(name: str) -> str:
@@ -200,17 +190,18 @@ def _from_hub(ctx: Context, name: str, listed: dict[str, Any] | None) -> ModelIn
         licence=files.licence or str(facts.get("licence", "unknown")),
         template=template or bool(facts.get("chat_template", False)),
         gated=files.gated or bool(facts.get("gated", False)),
+        commercial=str(facts.get("commercial", "")),
         revision=files.revision,
     )  # fmt: skip
 
 
-def _from_catalogue(entry: dict[str, Any]) -> ModelInfo:
+def from_catalogue(entry: dict[str, Any]) -> ModelInfo:
+    """Return a catalogue entry as a model, from its facts alone."""
     return _info(
         entry["name"], "catalogue", None, dict(entry["config"]),
         licence=entry["licence"], template=bool(entry["chat_template"]),
-        gated=bool(entry["gated"]),
-        notes=("Its facts come from the catalogue; the Hub was not asked.",),
-    )  # fmt: skip
+        gated=bool(entry["gated"]), commercial=entry["commercial"],
+            )  # fmt: skip
 
 
 def _info(
@@ -222,6 +213,7 @@ def _info(
     licence: str,
     template: bool,
     gated: bool = False,
+    commercial: str = "",
     revision: str | None = None,
     recommended: dict[str, Any] | None = None,
     notes: tuple[str, ...] = (),
@@ -240,8 +232,9 @@ def _info(
         context_length=shape.context,
         licence=licence,
         has_chat_template=template,
-        onnx=architecture in onnx_architectures(),
+        onnx=reaches_target(architecture, "onnx-cpu") is None,
         gated=gated,
+        commercial=commercial,
         revision=revision,
         recommended=recommended or {},
         notes=notes,

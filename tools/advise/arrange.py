@@ -1,0 +1,159 @@
+"""For one model and one method: the engine, batch and checkpointing that make it fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from tools.advise import defaults
+from tools.advise.compatibility import clashes
+from tools.advise.evidence import METHODS
+from tools.advise.figures import MemoryEstimate
+from tools.advise.memory import Workload, estimate_memory
+from tools.advise.models import ModelInfo
+from tools.advise.situation import Situation
+from tools.history.spec import Device, Precision
+
+_CONTEXTS = 32
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """A way to run it that fits."""
+
+    work: Workload
+    accumulation: int
+    memory: MemoryEstimate
+    available_gib: float
+    refused_engines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Impossible:
+    """Why no way was found."""
+
+    reason: str
+    need_gib: float = 0.0
+
+
+def arrange(situation: Situation, model: ModelInfo, method: str) -> Arrangement | Impossible:
+    """Find the least costly arrangement that fits, or say what is in the way."""
+    device = "cuda" if situation.machine.gpus else "cpu"
+    available = situation.machine.usable_gib(device)
+    engines = _engines(situation, method, device)
+    refused: list[str] = []
+    smallest: MemoryEstimate | None = None
+    for engine, offload in engines:
+        clash = _clash(method, engine, situation.target, device)
+        if clash:
+            refused.append(f"{engine}: {clash}")
+            continue
+        for work, accumulation in _works(situation, model, method, engine, offload):
+            memory = estimate_memory(work)
+            host = situation.machine.memory_gib
+            if memory.high_gib <= available and _host_need(work) <= host:
+                return Arrangement(work, accumulation, memory, available, tuple(refused))
+            if smallest is None or memory.high_gib < smallest.high_gib:
+                smallest = memory
+    if smallest is None:
+        return Impossible("; ".join(refused) or "no engine allows it")
+    place = "a card's" if device == "cuda" else "the machine's"
+    return Impossible(
+        f"needs up to {smallest.high_gib:.1f} GiB even at its smallest, and {available:.1f} of "
+        f"{place} memory can be used",
+        smallest.high_gib,
+    )
+
+
+def chosen_length(situation: Situation, model: ModelInfo) -> int:
+    """Return the length to cut rows at."""
+    wished = situation.preferences.get("max_length")
+    if wished:
+        return int(wished)
+    data = situation.data
+    longest = data.max_tokens or int(1.25 * data.p95_tokens)
+    if longest > max(512, 2 * data.p95_tokens):
+        longest = data.p95_tokens
+    rounded = -(-max(16, longest) // _CONTEXTS) * _CONTEXTS
+    return min(rounded, model.context_length)
+
+
+def _engines(situation: Situation, method: str, device: str) -> list[tuple[str, bool]]:
+    """Engines in the order of least communication; `True` means with offload."""
+    count = len(situation.machine.gpus)
+    wished = situation.preferences.get("engine")
+    if wished:
+        return [(str(wished), False)]
+    if device == "cpu" or count < 2:
+        return [("single", False)]
+    order = [("ddp", False), ("zero2", False), ("zero3", False), ("fsdp", False)]
+    if METHODS[method].quantised:
+        order = [("ddp", False), ("fsdp", False)]
+    return [*order, ("zero3", True)] if method == "full" else order
+
+
+def _clash(method: str, engine: str, target: str, device: str) -> str | None:
+    kind = target.partition("-")[0]
+    found = clashes(
+        method=method, engine=engine, target=kind, device=device,
+        quantized="yes" if METHODS[method].quantised else "no",
+    )  # fmt: skip
+    refusals = [clash for clash in found if clash.level == "refuse"]
+    return refusals[0].reason if refusals else None
+
+
+def _works(
+    situation: Situation, model: ModelInfo, method: str, engine: str, offload: bool
+) -> Iterator[tuple[Workload, int]]:
+    preferences = situation.preferences
+    device: Device = "cuda" if situation.machine.gpus else "cpu"
+    gpus = max(1, len(situation.machine.gpus)) if engine != "single" else 1
+    length = chosen_length(situation, model)
+    base = Workload(
+        shape=model.shape,
+        method=method,
+        batch=1,
+        length=min(length, situation.data.max_tokens or length),
+        rank=int(preferences.get("rank") or rank_for(situation, model, method)),
+        precision=precision_for(situation),
+        device=device,
+        engine=engine,
+        gpus=gpus,
+        offload=offload,
+    )
+    total = max(1, int(preferences.get("effective_batch") or _effective(situation, gpus)))
+    wished = preferences.get("batch_size")
+    sizes = [int(wished)] if wished else [total >> k for k in range(6) if total >> k]
+    checkpointings = preferences.get("gradient_checkpointing")
+    for checkpointing in (False, True) if checkpointings is None else (bool(checkpointings),):
+        for batch in sizes:
+            if not checkpointing and batch < min(4, sizes[0]) and checkpointings is None:
+                continue
+            accumulation = int(preferences.get("gradient_accumulation") or max(1, total // batch))
+            yield replace(base, batch=batch, checkpointing=checkpointing), accumulation
+
+
+def _effective(situation: Situation, gpus: int) -> int:
+    """Rows a step on one card: the effective batch is shared out over the cards."""
+    return max(1, defaults.effective_batch(situation.data.rows) // gpus)
+
+
+def rank_for(situation: Situation, model: ModelInfo, method: str) -> int:
+    """Return the adapter's rank: rank stabilisation is what makes 64 worth while."""
+    return 64 if method == "rslora" else defaults.rank(situation.data.rows, model)[0]
+
+
+def precision_for(situation: Situation) -> Precision:
+    """Return what to compute in."""
+    gpus = situation.machine.gpus
+    if not gpus:
+        return "float32"
+    return "bfloat16" if all(gpu.bfloat16 for gpu in gpus) else "float16"
+
+
+def _host_need(work: Workload) -> float:
+    """GiB of the machine's own memory that offloading takes."""
+    if not work.offload:
+        return 0.0
+    state = 16.0 * work.trained_parameters / 2**30
+    return state + 4.0

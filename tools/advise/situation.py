@@ -1,0 +1,134 @@
+"""What a recommendation is made from: the data, the goal, the machine and the wishes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tools.advise.hardware import Machine
+from tools.advise.models import ModelInfo
+from tools.context import Context
+from tools.datasets.report import DatasetReport
+from tools.errors import BadInput
+from tools.history.spec import TrainingSpec
+
+
+class DataFacts(BaseModel):
+    """What matters of a dataset; `--described` takes these by name, unknown ones are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: str = "unknown"
+    task: str = ""
+    rows: int = Field(ge=1, le=10**12)
+    p95_tokens: int = Field(default=256, ge=1, le=10_000_000)
+    p50_tokens: int | None = Field(default=None, ge=1)
+    max_tokens: int | None = Field(default=None, ge=1)
+    labels: int | list[str] | None = None
+    language: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """The task, or what the format says of it."""
+        return (self.task or self.format).lower().replace("-", "_").replace(" ", "_")
+
+    @property
+    def mean_tokens(self) -> float:
+        """Tokens of an ordinary row."""
+        return float(self.p50_tokens or 0.6 * self.p95_tokens)
+
+    @property
+    def label_count(self) -> int:
+        """Number of labels; 0 where the answers are free text."""
+        return len(self.labels) if isinstance(self.labels, list) else self.labels or 0
+
+
+@dataclass(frozen=True)
+class PastRun:
+    """One finished run of this person: what it was and what it gained over its base."""
+
+    job: str
+    method: str
+    task: str
+    verdict: str
+    gain: float
+
+
+@dataclass(frozen=True)
+class Situation:
+    """Everything the recommender looks at.
+
+    Attributes:
+        model: The base model the person named; None leaves it open.
+        own_machine: The machine is this one, not a described one.
+        budget: The most that may be spent on a machine with a price; None means no limit.
+        preferences: Wishes by name, such as `method`, `engine`, `max_length`, `batch_size`.
+    """
+
+    data: DataFacts
+    machine: Machine
+    goal: str = ""
+    model: ModelInfo | None = None
+    target: str = "hf"
+    licence: str = ""
+    own_machine: bool = True
+    offline: bool = False
+    minutes: float | None = None
+    preferences: dict[str, Any] = field(default_factory=dict)
+    history: tuple[PastRun, ...] = ()
+
+
+def read_described(text: str | dict[str, Any]) -> DataFacts:
+    """Read the JSON object that describes a dataset.
+
+    Raises:
+        BadInput: It is not an object, or a field is unknown, missing or out of range.
+    """
+    try:
+        values = json.loads(text) if isinstance(text, str) else text
+        if not isinstance(values, dict):
+            raise ValueError("it is not a JSON object")
+        return DataFacts.model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise BadInput(
+            f"The description of the data is not usable: {problems}.",
+            hint=f"It takes: {', '.join(DataFacts.model_fields)}; `rows` is needed.",
+        ) from error
+    except ValueError as error:
+        raise BadInput(
+            f"The description of the data is not usable: {error}.",
+            hint='Write it like {"format": "classification", "rows": 900, "p95_tokens": 120}.',
+        ) from error
+
+
+def facts_of(report: DatasetReport) -> DataFacts:
+    """Return the facts of an inspected dataset."""
+    lengths = report.token_lengths
+    return DataFacts(
+        format=report.format,
+        task=report.task,
+        rows=max(1, report.usable_rows or report.rows),
+        p95_tokens=max(1, lengths.p95) if lengths else 256,
+        p50_tokens=max(1, lengths.p50) if lengths else None,
+        max_tokens=max(1, lengths.max) if lengths else None,
+        labels=len(report.label_counts) or None,
+    )
+
+
+def past_runs(ctx: Context, limit: int = 30) -> tuple[PastRun, ...]:
+    """Return this person's latest finished training runs that carry a verdict."""
+    if not ctx.settings.database.exists():
+        return ()
+    runs = []
+    for job in ctx.store.jobs.find(kinds=["train"], states=["succeeded"], limit=limit):
+        spec, metrics = job.spec, job.metrics
+        if not isinstance(spec, TrainingSpec) or "verdict" not in metrics:
+            continue
+        tuned, base = metrics.get("accuracy"), metrics.get("base_accuracy")
+        gain = float(tuned) - float(base) if tuned is not None and base is not None else 0.0
+        runs.append(PastRun(job.id, spec.method, spec.task, str(metrics["verdict"]), gain))
+    return tuple(runs)

@@ -1,0 +1,87 @@
+"""What is the most that fits: the longest context, the largest batch, the biggest model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from tools.advise.memory import Workload, estimate_memory
+from tools.advise.models import ModelInfo, catalogue, from_catalogue
+
+
+def largest(low: int, high: int, fits: Callable[[int], bool]) -> int | None:
+    """Return the largest number in a range that fits, by bisection; None where even `low` fails."""
+    if not fits(low):
+        return None
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low
+
+
+def fits(work: Workload, available_gib: float) -> bool:
+    """Return whether the high end of the estimate stays within what is there."""
+    return estimate_memory(work).high_gib <= available_gib
+
+
+def solve(wanted: str, work: Workload, model: ModelInfo, available_gib: float) -> dict[str, Any]:
+    """Find the largest value that fits and say it in words."""
+    if wanted == "longest_context":
+        found = largest(
+            8, model.context_length, lambda n: fits(replace(work, length=n), available_gib)
+        )
+        name, unit = "max_length", "tokens"
+    elif wanted == "largest_batch":
+        found = largest(1, 4096, lambda n: fits(replace(work, batch=n), available_gib))
+        name, unit = "batch_size", "rows"
+    else:
+        return _biggest_model(work, available_gib)
+    if found is None:
+        return {"of": name, "value": None, "text": what_fits(work, available_gib)}
+    at_limit = wanted == "longest_context" and found == model.context_length
+    tail = ", the most the model can read" if at_limit else ""
+    return {
+        "of": name,
+        "value": found,
+        "text": f"The largest {name} that fits: {found} {unit}{tail}.",
+    }
+
+
+def _biggest_model(work: Workload, available_gib: float) -> dict[str, Any]:
+    models = sorted((from_catalogue(entry) for entry in catalogue()), key=lambda m: -m.parameters)
+    for model in models:
+        length = min(work.length, model.context_length)
+        if fits(replace(work, shape=model.shape, length=length), available_gib):
+            text = f"The biggest listed model that fits: {model.name} ({model.size})."
+            return {
+                "of": "model",
+                "value": model.name,
+                "parameters": model.parameters,
+                "text": text,
+            }
+    return {"of": "model", "value": None, "text": "No listed model fits; try the starter model."}
+
+
+def what_fits(work: Workload, available_gib: float) -> str:
+    """Name the smallest change that makes a workload fit."""
+    base = replace(work, checkpointing=True, batch=1)
+    steps: list[tuple[str, Workload]] = [
+        ("gradient checkpointing", replace(work, checkpointing=True)),
+        ("gradient checkpointing and batch_size 1", base),
+    ]
+    for length in (work.length // 2, work.length // 4):
+        if length >= 128:
+            steps.append((f"batch_size 1 and max_length {length}", replace(base, length=length)))
+    if work.method not in {"lora", "qlora"}:
+        steps.append(("the method lora with batch_size 1", replace(base, method="lora")))
+    if work.method != "qlora":
+        steps.append(("the method qlora with batch_size 1", replace(base, method="qlora")))
+    for words, candidate in steps:
+        memory = estimate_memory(candidate)
+        if memory.high_gib <= available_gib:
+            return f"It fits with {words} (at most {memory.high_gib:.1f} GiB)."
+    found = _biggest_model(replace(base, method="qlora", targets="all-linear"), available_gib)
+    if found["value"] is None:
+        return "Nothing of this kind fits; use the starter model or a larger machine."
+    return f"With this memory the biggest listed model for QLoRA is {found['value']}."
