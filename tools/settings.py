@@ -97,6 +97,8 @@ class Settings(BaseModel):
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "TOKENIZERS_PARALLELISM": "false",
             "PYTHONUNBUFFERED": "1",
+            # Threads that spin while they wait stall every other process on a busy machine.
+            "OMP_WAIT_POLICY": "PASSIVE",
         }
         if self.network == "never":
             variables["HF_HUB_OFFLINE"] = "1"
