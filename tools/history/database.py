@@ -36,6 +36,11 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
         raise Unavailable(
             f"Cannot open {path}: {error}.", hint="Check that the folder exists and is writable."
         ) from error
+    except sqlite3.DatabaseError as error:
+        raise Unavailable(
+            f"{path} is not a Luthier database: {error}.",
+            hint="Move the file away; Luthier then starts with an empty history.",
+        ) from error
     try:
         yield connection
     except sqlite3.OperationalError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import random
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +15,7 @@ import pyarrow.parquet as pq
 from tools.context import Context
 from tools.datasets.manifest import Manifest
 from tools.history.spec import TrainingSpec
+from tools.settings import Settings
 
 _WORDS = {
     "toy": ("red ball", "small doll", "big box", "blue car"),
@@ -123,6 +126,35 @@ def make_spec(manifest: Manifest, model: Path | str, **changes: Any) -> Training
 
 
 def _sha256(path: Path) -> str:
-    import hashlib
-
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def make_spec_alone(**changes: Any) -> TrainingSpec:
+    """A spec whose data does not exist: for tests that train nothing."""
+    values: dict[str, Any] = {
+        "path": "made.csv",
+        "dataset": "made@0000",
+        "dataset_fingerprint": "0000",
+        "task": "classification",
+        "objective": "prompt_completion",
+        "model": "starter",
+        "method": "lora",
+        "learning_rate": 1e-3,
+    }
+    return TrainingSpec(**values | changes)
+
+
+class NoWorkers:
+    """Stands in for worker processes: jobs start and stay as they are."""
+
+    def __init__(self) -> None:
+        self.started: list[str] = []
+
+    def start(self, settings: Settings, job_id: str) -> int | None:
+        """Remember that the job was started."""
+        self.started.append(job_id)
+        return os.getpid()
+
+    def answer(self, settings: Settings, target: str, prompt: str) -> str:
+        """Say nothing of interest."""
+        return ""
