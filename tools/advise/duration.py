@@ -5,16 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tools.advise.architecture import Shape
+from tools.advise.cards import card_of
 from tools.advise.figures import Range
 from tools.advise.hardware import Machine
 
-GPU_TFLOPS: dict[str, float] = {
-    "H200": 989, "H100": 989, "GH200": 989, "B200": 2250, "A100": 312, "A800": 312, "A6000": 155,
-    "A10G": 70, "A10": 125, "A40": 150, "L40S": 362, "L40": 181, "L4": 121, "T4": 65, "V100": 112,
-    "P100": 19, "RTX 6000 Ada": 364, "5090": 210, "5080": 113, "4090": 165, "4080": 97,
-    "4070": 58, "4060": 30, "3090": 71, "3080": 60, "3070": 41, "3060": 26, "2080": 43,
-}  # fmt: skip
-"""Dense 16-bit TFLOP/s of the tensor cores, from the makers' data sheets."""
 _UNKNOWN_GPU_TFLOPS = 60.0
 _GPU_USE = 0.35
 """Share of the peak that tuning reaches. Basis: 2,400 tokens/s for LoRA on a 7B model (A100)."""
@@ -71,6 +65,5 @@ def estimate_duration(run: Run, machine: Machine, *, correction: float = 1.0) ->
 
 def gpu_tflops(machine: Machine) -> float:
     """Return the published 16-bit speed of the machine's first card, or a cautious guess."""
-    name = machine.gpus[0].name.upper() if machine.gpus else ""
-    matches = [label for label in GPU_TFLOPS if label.upper() in name]
-    return GPU_TFLOPS[max(matches, key=len)] if matches else _UNKNOWN_GPU_TFLOPS
+    card = card_of(machine.gpus[0].name) if machine.gpus else None
+    return card.tflops if card else _UNKNOWN_GPU_TFLOPS
