@@ -83,15 +83,18 @@ def test_a_changed_setup_file_is_noticed(settings: Settings) -> None:
 
 
 def test_a_seeded_history_looks_as_if_it_had_happened(settings: Settings) -> None:
-    path = "data/samples/support_tickets.csv"
+    path, error = "gone.csv", "CUDA out of memory"
     jobs = [
-        {"ref": "good", "state": "succeeded", "path": path, "rank": 8, "age": "2d",
+        {"ref": "good", "state": "succeeded", "path": "small.csv", "rank": 8, "age": "2d",
          "metrics": {"accuracy": 0.7}},
-        {"ref": "sick", "state": "failed", "path": path, "curve": "oom", "error": "CUDA out of memory",
+        {"ref": "sick", "state": "failed", "path": path, "curve": "oom", "error": error,
          "log": "last words", "age": "3h", "samples": ["la la"]},
         {"ref": "cut", "state": "interrupted", "path": path, "age": "1h"},
     ]  # fmt: skip
-    with sandbox(case(jobs=jobs), settings) as world:
+    foods = "tea cake soup bread plum roll milk pie jam stew fish pear rice nuts".split()
+    texts = [(f"The {food} was {word}", word) for food in foods for word in ("good", "bad")]
+    files = {"small.csv": {"rows": [{"text": text, "label": label} for text, label in texts]}}
+    with sandbox(case(jobs=jobs, files=files), settings) as world:
         store = world.ctx.store
         reconcile(world.ctx)
         good, sick, cut = (store.jobs.get(world.refs[ref]) for ref in ("good", "sick", "cut"))
@@ -113,7 +116,7 @@ def test_a_seeded_history_looks_as_if_it_had_happened(settings: Settings) -> Non
 
 def test_the_curves_differ_where_they_should(settings: Settings) -> None:
     jobs = [
-        {"ref": curve, "state": "succeeded", "curve": curve}
+        {"ref": curve, "state": "succeeded", "curve": curve, "path": "gone.csv"}
         for curve in ("overfit", "flat", "nan", "slow", "repeats")
     ]
     with sandbox(case(jobs=jobs), settings) as world:
@@ -134,7 +137,7 @@ def test_the_curves_differ_where_they_should(settings: Settings) -> None:
 def test_a_running_job_is_a_process_that_holds_its_lock_until_it_is_stopped(
     settings: Settings,
 ) -> None:
-    made = case(jobs=[{"ref": "live", "state": "running", "age": "2h"}])
+    made = case(jobs=[{"ref": "live", "state": "running", "age": "2h", "path": "gone.csv"}])
     with sandbox(made, settings) as world:
         job = world.refs["live"]
         reconcile(world.ctx)
@@ -150,7 +153,9 @@ def test_a_running_job_is_a_process_that_holds_its_lock_until_it_is_stopped(
 
 
 def test_no_stub_worker_outlives_its_case(settings: Settings) -> None:
-    with sandbox(case(jobs=[{"ref": "live", "state": "running"}]), settings) as world:
+    with sandbox(
+        case(jobs=[{"ref": "live", "state": "running", "path": "gone.csv"}]), settings
+    ) as world:
         pid = world.ctx.store.jobs.get(world.refs["live"]).pid
         assert pid is not None
     assert not psutil.pid_exists(pid)

@@ -66,10 +66,11 @@ def _metrics(job: SeedJob, step: int) -> StepMetrics:
     return StepMetrics(
         step=step,
         epoch=share * float(job.spec_fields.get("epochs", 3)),
-        loss=float("nan") if broken else _training_loss(job.curve, share),
+        # A worker tells what is not a number as nothing, so that the history stays JSON.
+        loss=None if broken else _training_loss(job.curve, share),
         eval_loss=None if broken or step % 10 else _evaluation_loss(job.curve, share),
         learning_rate=float(job.spec_fields.get("learning_rate", 2e-4)) * (1 - share),
-        grad_norm=float("nan") if broken else 1.0,
+        grad_norm=None if broken else 1.0,
         tokens_per_s=speed,
         memory_gib=0.8 + (6.0 * share if job.curve == "oom" else 0.0),
     )

@@ -41,9 +41,9 @@ class _Clock:
 
 def seed_history(ctx: Context, jobs: list[SeedJob]) -> dict[str, str]:
     """Put the runs into the store, oldest first, and return reference → id."""
-    return {
-        job.ref: _seed(ctx, job).id for job in sorted(jobs, key=lambda job: job.age, reverse=True)
-    }
+    path = ctx.store.path  # Opening the store gives the database its shape.
+    oldest_first = sorted(jobs, key=lambda job: job.age, reverse=True)
+    return {job.ref: _seed(ctx, path, job).id for job in oldest_first}
 
 
 def make_artifacts(folder: Path, record: JobRecord) -> dict[str, str]:
@@ -59,10 +59,10 @@ def make_artifacts(folder: Path, record: JobRecord) -> dict[str, str]:
     return {adapter.name: f"{relative}/{adapter.name}", "log": f"{relative}/log.txt"}
 
 
-def _seed(ctx: Context, job: SeedJob) -> JobRecord:
+def _seed(ctx: Context, database: Path, job: SeedJob) -> JobRecord:
     began = utc_now() - job.age
     clock = _Clock(began)
-    store = Store(ctx.settings.database, clock)
+    store = Store(database, clock)
     spec = _spec(ctx, job)
     record = store.jobs.create(spec, name=Path(job.path).stem, predicted=_predicted())
     folder = ctx.settings.job_folder(record.id)
