@@ -7,6 +7,8 @@ fingerprint of its source and options, so one that lies there is the one that wo
 from __future__ import annotations
 
 import shutil
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from tools.datasets.manifest import read_manifest
@@ -36,7 +38,14 @@ class Shelf:
         datasets = settings.dataset_folder("any").parent
         for version in datasets.iterdir() if datasets.is_dir() else []:
             if self._is_new_sample(version):
-                shutil.copytree(version, self._folder / version.name)
+                self._take(version)
+
+    def _take(self, version: Path) -> None:
+        # Several processes may bring the same version; the first one's stays.
+        with tempfile.TemporaryDirectory(dir=self._folder.parent) as folder:
+            copy = shutil.copytree(version, Path(folder) / version.name)
+            with suppress(OSError):
+                copy.rename(self._folder / version.name)
 
     def _is_new_sample(self, version: Path) -> bool:
         if (self._folder / version.name).exists() or not version.is_dir():
