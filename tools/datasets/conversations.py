@@ -68,7 +68,15 @@ def conversation(value: Any, tools: Any = None, system: str = "") -> Example | s
         return NO_ANSWER
     said = [m["content"] for m in messages if m["role"] == "assistant"]
     heard = [f"{m['role']}: {m['content']}" for m in messages if m["role"] != "assistant"]
-    return Example(asked="\n".join(heard), answer="\n".join(said), messages=messages)
+    gist = "\n".join(m["content"] for m in messages if m["role"] == "user")
+    return Example(asked="\n".join(heard), answer="\n".join(said), messages=messages, gist=gist)
+
+
+def conversation_texts(value: Any) -> list[str]:
+    """Return what was said in a list of messages; nothing where it is none."""
+    turns = decoded(value)
+    messages = [turn_of(turn) for turn in turns] if isinstance(turns, list) else []
+    return [message["content"] for message in messages if message and message["content"]]
 
 
 def _append(messages: list[Message], message: Message) -> None:

@@ -22,6 +22,8 @@ class Example:
 
     Attributes:
         asked: Text of everything the model reads; `answer` of everything it must write.
+        gist: What sets the question apart from others: without system message and passage.
+        passage: Digest of a passage that several questions share; empty where there is none.
         label: The answer, where the task has a fixed set of answers.
     """
 
@@ -32,6 +34,8 @@ class Example:
     messages: list[Message] | None = None
     text: str | None = None
     label: str | None = None
+    gist: str = ""
+    passage: bytes = b""
 
     def record(self) -> dict[str, Any]:
         """Return the columns of the canonical form."""
@@ -49,18 +53,34 @@ class Example:
         return hashlib.blake2b(content.encode("utf-8", "replace"), digest_size=12).digest()
 
     @property
+    def repeats(self) -> bool:
+        """True where the answer is the question again."""
+        return self.gist.strip().casefold() == self.answer.strip().casefold()
+
+    @property
     def characters(self) -> int:
         """Length of what is read and written together."""
         return len(self.asked) + len(self.answer)
 
 
-def answered(asked: str, answer: str, *, label: bool = False, system: str = "") -> Example | str:
-    """Return a one-turn example, or why there is none."""
-    asked, answer, system = asked.strip(), answer.strip(), system.strip()
+def answered(
+    asked: str, answer: str, *, label: bool = False, system: str = "", passage: str = ""
+) -> Example | str:
+    """Return a one-turn example, or why there is none.
+
+    Args:
+        passage: Text that stands before the question and that other questions may share.
+    """
+    asked, answer, system, passage = asked.strip(), answer.strip(), system.strip(), passage.strip()
     if not asked:
         return EMPTY_INPUT
     if not answer:
         return EMPTY_ANSWER
+    gist = asked
+    shared = b""
+    if passage:
+        asked = f"{passage}\n\n{asked}"
+        shared = hashlib.blake2b(passage.encode("utf-8", "replace"), digest_size=8).digest()
     opening = [{"role": "system", "content": system}] if system else []
     return Example(
         asked=f"{system}\n{asked}" if system else asked,
@@ -68,4 +88,6 @@ def answered(asked: str, answer: str, *, label: bool = False, system: str = "") 
         prompt=[*opening, {"role": "user", "content": asked}],
         completion=[{"role": "assistant", "content": answer}],
         label=answer if label else None,
+        gist=gist,
+        passage=shared,
     )

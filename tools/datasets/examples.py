@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tools.datasets.conversations import conversation
+from tools.datasets.conversations import conversation, conversation_texts
 from tools.datasets.example import EMPTY_INPUT, Example, answered
 from tools.datasets.mapping import Mapping
 from tools.datasets.profile import decoded, is_blank, text_of
@@ -21,6 +21,10 @@ def builder(mapping: Mapping) -> Builder:
         return _templated(mapping)
     if mapping.objective == "text":
         return _texts(mapping)
+    if mapping.format in ("preference", "kto"):
+        return _judged(mapping)
+    if mapping.objective is None:
+        return lambda row: NOT_READ
     if mapping.objective == "chat":
         return _chats(mapping)
     makers: dict[str, Callable[[Mapping], Builder]] = {
@@ -57,10 +61,9 @@ def _pairs(mapping: Mapping) -> Builder:
         offered = _choices(row.get(choices or ""))
         if offered:
             asked += "\n" + "\n".join(f"{chr(65 + n)}. {text}" for n, text in enumerate(offered))
-        passage = _cell(row, context)
-        if passage:
-            asked = f"{passage}\n\n{asked}"
-        return answered(asked, answer, label=is_label, system=_cell(row, system))
+        return answered(
+            asked, answer, label=is_label, system=_cell(row, system), passage=_cell(row, context)
+        )
 
     return make
 
@@ -175,6 +178,22 @@ def _templated(mapping: Mapping) -> Builder:
         if any(not _cell(row, name) for name in template.inputs):
             return EMPTY_INPUT
         return answered(template.fill(row), _cell(row, template.answer), label=is_label)
+
+    return make
+
+
+NOT_READ = "not read"
+
+
+def _judged(mapping: Mapping) -> Builder:
+    """The better (or judged) answer to a prompt, to measure and to show."""
+    history, asked_in = mapping.one("history") or mapping.one("messages"), mapping.one("input")
+    good = mapping.one("chosen") or mapping.one("output")
+
+    def make(row: Row) -> Example | str:
+        asked = "\n".join(conversation_texts(row.get(history or ""))) or _cell(row, asked_in)
+        answer = _answer(row.get(good or "")) if good else asked
+        return answered(asked or answer, answer)
 
     return make
 

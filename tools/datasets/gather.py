@@ -6,11 +6,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from tools.datasets.checks import RowChecks
 from tools.datasets.example import Example
 from tools.datasets.examples import builder
 from tools.datasets.groups import plain_key, same_key
 from tools.datasets.limits import Deadline
 from tools.datasets.mapping import Mapping
+from tools.datasets.nearby import NearDuplicates
 from tools.datasets.rows import Row
 from tools.datasets.source import Source
 
@@ -29,6 +31,7 @@ class Gathered:
         keys: Digest of the whole example.
         same: Digest of its input, blind to case and marks; `asked` also blind to numbers.
         skipped: Reason → row numbers of rows that are no example.
+        near: Finds rows whose inputs resemble each other.
         kept: The first examples, for previews and token counts.
         complete: False where the time was used up before the end.
     """
@@ -38,6 +41,7 @@ class Gathered:
     splits: list[str | None] = field(default_factory=list)
     keys: list[bytes] = field(default_factory=list)
     same: list[bytes] = field(default_factory=list)
+    passages: list[bytes] = field(default_factory=list)
     asked: list[bytes] = field(default_factory=list)
     labels: list[str | None] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
@@ -45,16 +49,19 @@ class Gathered:
     skipped: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     kept: list[tuple[int, Example]] = field(default_factory=list)
     split_rows: Counter[str] = field(default_factory=Counter)
+    near: NearDuplicates = field(default_factory=NearDuplicates)
     complete: bool = True
 
     def add(self, number: int, split: str | None, example: Example) -> None:
         """Take in one usable row."""
-        asked = example.asked or example.answer
+        asked = example.gist or example.asked or example.answer
         self.numbers.append(number)
         self.splits.append(split)
         self.keys.append(example.key)
-        self.same.append(same_key(asked))
+        self.same.append(same_key(asked) + example.passage)
+        self.passages.append(example.passage)
         self.asked.append(plain_key(asked))
+        self.near.see(asked)
         self.labels.append(example.label)
         self.lengths.append(example.characters)
         self.answer_lengths.append(len(example.answer))
@@ -101,11 +108,23 @@ def _passages(source: Source) -> Iterator[tuple[int, str | None, str]]:
         yield start, at_split, "\n".join(lines)
 
 
-def gather(source: Source, mapping: Mapping, deadline: Deadline | None = None) -> Gathered:
-    """Read all rows once."""
+def gather(
+    source: Source,
+    mapping: Mapping,
+    deadline: Deadline | None = None,
+    checks: RowChecks | None = None,
+) -> Gathered:
+    """Read all rows once.
+
+    Args:
+        deadline: Stop there and say so (`complete`).
+        checks: Looks at every row on the way.
+    """
     found = Gathered()
     by_line = source.kind == "text" and mapping.objective == "text"
-    for number, split, _, example in examples(source, mapping):
+    for number, split, row, example in examples(source, mapping):
+        if checks:
+            checks.see(number, row, example)
         found.rows = number + 1
         found.split_rows[split or "train"] += 1
         if isinstance(example, str):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tools.context import Context
+from tools.datasets.checks import RowChecks
 from tools.datasets.choose import ASK_BELOW, Reading, choose, describe
 from tools.datasets.example import Example
 from tools.datasets.gather import Gathered, gather
 from tools.datasets.limits import Deadline
 from tools.datasets.locate import Located, find_source
 from tools.datasets.mapping import Mapping
-from tools.datasets.problems import Problem, in_order, problem
+from tools.datasets.problems import Problem, in_order, merged, problem
 from tools.datasets.quality import find_problems
 from tools.datasets.report import DatasetReport, Preview, TokenLengths
 from tools.datasets.signs import language_of_text
@@ -22,6 +23,8 @@ INSPECT_SECONDS = 60.0
 """A scan that takes longer stops there and says that it read only a part."""
 CANDIDATE_LENGTHS = (128, 256, 512, 1024, 2048, 4096)
 _COUNTED = 1000
+_COUNTED_CHARACTERS = 500_000
+"""Rows and characters that are tokenized; the rest is scaled from them."""
 
 
 def inspect_file(
@@ -46,9 +49,16 @@ def inspect_file(
     reading = choose(
         source, template=template, input_column=input_column, output_column=output_column
     )
-    found = gather(source, reading.mapping, Deadline(INSPECT_SECONDS))
+    checks = RowChecks(reading.mapping, reading.columns)
+    found = gather(source, reading.mapping, Deadline(INSPECT_SECONDS), checks)
     problems = in_order(
-        [*source.problems(), *find_problems(found, reading.mapping, reading.columns)]
+        merged(
+            [
+                *source.problems(),
+                *checks.problems(),
+                *find_problems(found, reading.mapping, reading.columns),
+            ]
+        )
     )
     return _report(ctx, located, source, reading, found, problems, model, sample_rows)
 
@@ -143,7 +153,8 @@ def token_lengths(counter: Counter, found: Gathered) -> TokenLengths | None:
     """Return percentiles of tokens per row from an even sample of the kept rows."""
     if not found.kept:
         return None
-    step = max(1, len(found.kept) // _COUNTED)
+    characters = sum(e.characters for _, e in found.kept)
+    step = max(1, len(found.kept) // _COUNTED, -(-characters // _COUNTED_CHARACTERS))
     texts = [f"{e.asked}\n{e.answer}" if e.asked else e.answer for _, e in found.kept[::step]]
     counts = counter.count(texts)
     sizes = sorted(found.lengths)

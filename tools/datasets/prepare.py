@@ -21,6 +21,7 @@ from tools.datasets.groups import UnionFind, join_equal
 from tools.datasets.locate import Located, find_source
 from tools.datasets.manifest import Manifest, SplitName, Step, read_manifest
 from tools.datasets.mapping import Mapping
+from tools.datasets.nearby import join_near
 from tools.datasets.quarantine import name_list
 from tools.datasets.source import Source, open_source
 from tools.datasets.split import split_rows
@@ -153,12 +154,11 @@ def plan_rows(
         )  # fmt: skip
     if len(stays) < MIN_ROWS:
         raise too_few(name, len(stays), found, mapping)
-    groups = row_groups(found)
     given = {found.splits[index] for index in stays}
     if given & {"validation", "test"}:
-        plan = _given_splits(found, stays, groups, chosen)
+        plan = _given_splits(found, stays, row_groups(found, near=False), chosen)
     else:
-        plan = _own_split(found, stays, groups, chosen)
+        plan = _own_split(found, stays, row_groups(found), chosen)
     note = "as the source has it" if "validation" in given else _split_note(mapping, chosen)
     steps.append(Step(name="split", rows_before=len(stays), rows_after=len(plan), note=note))
     held = sum(split == "validation" for split in plan.values())
@@ -169,7 +169,7 @@ def plan_rows(
 
 def _split_note(mapping: Mapping, chosen: dict[str, Any]) -> str:
     by_label = "stratified by label, " if mapping.format == "classification" else ""
-    return f"{chosen['eval_fraction']:.0%} held out, {by_label}equal inputs kept together"
+    return f"{chosen['eval_fraction']:.0%} held out, {by_label}like inputs kept together"
 
 
 def too_few(name: str, rows: int, found: Gathered, mapping: Mapping) -> BadInput:
@@ -199,10 +199,19 @@ def _first_of_each(found: Gathered) -> list[int]:
     return stays
 
 
-def row_groups(found: Gathered) -> list[int]:
-    """Return for every usable row the group it must share a split with."""
+def row_groups(found: Gathered, *, near: bool = True) -> list[int]:
+    """Return for every usable row the group it must share a split with.
+
+    Args:
+        near: Join near duplicates and questions about one passage too, not only rows that say
+            the same.
+    """
     sets = UnionFind(len(found.numbers))
     join_equal(sets, found.asked)
+    if near and any(found.passages):
+        join_equal(sets, (p or str(i).encode() for i, p in enumerate(found.passages)))
+    if near:
+        join_near(sets, found.near.pairs(), largest=max(10, len(found.numbers) // 50))
     return sets.groups()
 
 

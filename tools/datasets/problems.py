@@ -49,6 +49,27 @@ def problem(
     )
 
 
+def merged(problems: Iterable[Problem]) -> list[Problem]:
+    """Return one problem per code; several of one code are told together."""
+    by_code: dict[str, Problem] = {}
+    for p in problems:
+        first = by_code.get(p.code)
+        by_code[p.code] = p if first is None else _together(first, p)
+    return list(by_code.values())
+
+
+def _together(one: Problem, two: Problem) -> Problem:
+    graver, other = sorted((one, two), key=lambda p: SEVERITIES.index(p.severity))
+    return problem(
+        graver.code,
+        graver.severity,
+        f"{graver.message} {other.message}",
+        graver.fix,
+        [*graver.rows, *other.rows],
+        max(graver.count, other.count),
+    )
+
+
 def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     """Return problems with the gravest first."""
     return tuple(sorted(problems, key=lambda p: (SEVERITIES.index(p.severity), -p.count, p.code)))

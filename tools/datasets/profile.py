@@ -22,7 +22,7 @@ class Column:
     """One column, measured on the sample.
 
     Attributes:
-        shape: What most filled values are.
+        shape: What most filled values are; `uniform` the share of them that are so.
         filled: Share of rows with a value that is not blank.
         distinct: Number of different values; `repeated` the share of rows whose value occurs
             more than once.
@@ -33,6 +33,7 @@ class Column:
 
     name: str
     shape: str
+    uniform: float
     filled: float
     values: int
     distinct: int
@@ -104,6 +105,7 @@ def _column(name: str, values: Sequence[Any]) -> Column:
     return Column(
         name=name,
         shape=shape,
+        uniform=shapes[shape] / (len(filled) or 1),
         filled=len(filled) / (len(values) or 1),
         values=len(filled),
         distinct=len(counts),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 
 from tools.datasets.gather import Gathered
 from tools.datasets.groups import plain
 from tools.datasets.mapping import Mapping
+from tools.datasets.nearby import MAX_ROWS
 from tools.datasets.problems import Problem, Severity, problem
 from tools.datasets.profile import Column
 
@@ -20,10 +22,15 @@ IMBALANCE = 10.0
 
 def find_problems(found: Gathered, mapping: Mapping, columns: dict[str, Column]) -> list[Problem]:
     """Return what the gathered rows have wrong."""
+    if mapping.format == "unknown":
+        return _unusable(mapping)
     problems = [
         *_unusable(mapping),
         *_skipped(found),
         *_duplicates(found),
+        *_near_duplicates(found),
+        *_identical_answers(found),
+        *_outliers(found, mapping),
         *_leakage(found),
         *_size(found, mapping),
         *_constant(columns, mapping),
@@ -85,6 +92,79 @@ def _duplicates(found: Gathered) -> list[Problem]:
             f"{_rows(len(repeats))} repeat an earlier row exactly.",
             "Preparing with dedupe removes them.",
             repeats,
+        )
+    ]
+
+
+def _near_duplicates(found: Gathered) -> list[Problem]:
+    equal: set[bytes] = set()
+    repeats = set()
+    for index, key in enumerate(found.keys):
+        if key in equal:
+            repeats.add(index)
+        equal.add(key)
+    rows = [
+        found.numbers[later]
+        for earlier, later in found.near.pairs()
+        if later not in repeats and found.keys[earlier] != found.keys[later]
+    ]
+    if not rows:
+        return []
+    among = "" if found.near.complete else f" among the first {MAX_ROWS:,}"
+    return [
+        problem(
+            "near_duplicates",
+            "warning" if len(rows) > 0.05 * len(found.numbers) else "info",
+            f"{_rows(len(rows))}{among} nearly repeat the input of an earlier row.",
+            "Preparing keeps them on one side of the split; the fix `near_duplicates` drops them.",
+            rows,
+        )
+    ]
+
+
+def _identical_answers(found: Gathered) -> list[Problem]:
+    """One answer for all rows, where answers should differ."""
+    answers = {e.answer for _, e in found.kept if not e.messages}
+    if len(answers) != 1 or len(found.kept) < 6 or found.kept[0][1].text is not None:
+        return []
+    if found.kept[0][1].label is not None:
+        return []  # said as class imbalance
+    return [
+        problem(
+            "constant_columns",
+            "error",
+            "Every row has the same answer.",
+            "There is nothing to learn from it; check the export.",
+            count=1,
+        )
+    ]
+
+
+def _outliers(found: Gathered, mapping: Mapping) -> list[Problem]:
+    """Rows far longer than the rest: beyond six robust deviations of the logarithm."""
+    if mapping.objective == "text" or len(found.lengths) < 20:
+        return []
+    logs = sorted(math.log1p(length) for length in found.lengths)
+    middle = logs[len(logs) // 2]
+    spread = sorted(abs(value - middle) for value in logs)[len(logs) // 2] / 0.6745
+    bound = max(middle + 6 * max(spread, 0.15), middle + math.log(8), math.log(400))
+    rows = [
+        number
+        for number, length in zip(found.numbers, found.lengths, strict=True)
+        if math.log1p(length) > bound
+    ]
+    if not rows:
+        return []
+    return [
+        problem(
+            "outlier_lengths",
+            "warning",
+            f"{_rows(len(rows))} are far longer than the rest "
+            f"(beyond {math.expm1(bound):,.0f} characters; half have up to "
+            f"{math.expm1(middle):,.0f}).",
+            "They set the memory that training needs: shorten them, or drop them with the fix "
+            "`outlier_lengths`.",
+            rows,
         )
     ]
 
