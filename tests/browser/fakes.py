@@ -44,6 +44,8 @@ CARD = {
     "time": "1:10 (0:52–1:40)",
     "disk": "12 MiB",
 }
+HOLD = "hold"
+"""While a file of this name lies in the home, pretended jobs wait in the middle."""
 METRICS = {
     "eval_loss": 0.31, "base_eval_loss": 2.9, "perplexity": 1.36, "base_perplexity": 18.2,
     "accuracy": 0.93, "accuracy_low": 0.90, "accuracy_high": 0.95, "base_accuracy": 0.14,
@@ -57,7 +59,7 @@ METRICS = {
 class ScriptedAssistant:
     """Answers by keyword and starts a pretended job in a thread."""
 
-    def __init__(self, settings: Settings, *, steps: int = 80, step_s: float = 0.15) -> None:
+    def __init__(self, settings: Settings, *, steps: int = 60, step_s: float = 0.05) -> None:
         self.ctx = Context(settings, actor="web")
         self.steps, self.step_s = steps, step_s
         self.threads: dict[str, list[TurnEvent]] = {}
@@ -156,6 +158,8 @@ class ScriptedAssistant:
         jobs.append(job_id, [PhaseStarted(phase="train")])
         for step in range(1, self.steps + 1):
             time.sleep(self.step_s)
+            while step > self.steps / 2 and (self.ctx.settings.home / HOLD).exists():
+                time.sleep(0.1)
             loss = 2.6 * math.exp(-step / 18) + 0.25 + 0.06 * math.sin(step * 1.7)
             validation = 2.7 * math.exp(-step / 20) + 0.33 if step % 10 == 0 else None
             jobs.append(

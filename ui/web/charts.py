@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 
 from ui.web.escape import h, shorten
 
@@ -74,47 +73,31 @@ def bars(counts: Sequence[tuple[str, int]], *, most: int = 12) -> str:
     return f'<table class="bars"><tbody>{"".join(rows)}</tbody></table>'
 
 
-def histogram(
-    edges: Sequence[float],
-    counts: Sequence[int],
-    *,
-    cut: float | None = None,
-    unit: str = "tokens",
-    width: int = 420,
-    height: int = 140,
-) -> str:
-    """Return a histogram with, where given, the line at which rows are cut."""
-    if not counts or len(edges) != len(counts) + 1:
+def length_scale(marks: Sequence[tuple[str, float]], *, width: int = 420) -> str:
+    """Return named lengths (p50, p95, p99, max) on one scale from 0 to the longest."""
+    longest = max((value for _, value in marks), default=0)
+    if not longest:
         return ""
-    left, bottom, top = 8, 26, 8
-    low, high, most = edges[0], max(edges[-1], edges[0] + 1), max(counts) or 1
-    span = width - 2 * left
-
-    def at(value: float) -> float:
-        return left + span * (min(value, high) - low) / (high - low)
-
-    blocks = []
-    for (start, end), count in zip(pairwise(edges), counts, strict=True):
-        tall = (height - bottom - top) * count / most
-        blocks.append(
-            f'<rect x="{at(start) + 1:.1f}" y="{height - bottom - tall:.1f}"'
-            f' width="{max(1.0, at(end) - at(start) - 2):.1f}" height="{tall:.1f}">'
-            f"<title>{start:.0f} to {end:.0f} {h(unit)}: {count:,} rows</title></rect>"
+    left, right = 4, width - 4
+    parts, free_from = [], 0.0
+    for name, value in marks:
+        x = left + (right - left) * value / longest
+        label = f"{name} {value:,.0f}"
+        wide = 7.2 * len(label)
+        start = max(free_from, min(x - wide / 2, right - wide))
+        row = 62 if start + wide > right + 1 else 46
+        start = min(start, right - wide)
+        free_from = start + wide + 10 if row == 46 else free_from
+        parts.append(
+            f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="6" y2="28"/>'
+            f'<text x="{start:.1f}" y="{row}">{h(label)}</text>'
         )
-    if cut is not None and low <= cut <= high:
-        x = at(cut)
-        blocks.append(
-            f'<line class="cut" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{height - bottom}"/>'
-        )
-    labels = (
-        f'<text x="{left}" y="{height - 8}">{low:.0f}</text>'
-        f'<text x="{width - left}" y="{height - 8}" text-anchor="end">{high:.0f} {h(unit)}</text>'
-    )
+    middle = next((value for name, value in marks if name == "p95"), longest)
     return (
-        f'<svg class="histogram" viewBox="0 0 {width} {height}" role="img"'
-        f' aria-label="Lengths of rows in {h(unit)}">'
-        f'<line class="axis" x1="{left}" x2="{width - left}" y1="{height - bottom}"'
-        f' y2="{height - bottom}"/>{"".join(blocks)}{labels}</svg>'
+        f'<svg class="lengths" viewBox="0 0 {width} 66" role="img" aria-label="Row lengths">'
+        f'<rect class="all" x="{left}" y="12" width="{right - left}" height="10" rx="5"/>'
+        f'<rect class="most" x="{left}" y="12" width="{(right - left) * middle / longest:.1f}"'
+        f' height="10" rx="5"/>{"".join(parts)}</svg>'
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -136,26 +137,30 @@ class ChatPage:
     def wire(self, page: gr.Blocks, tabs: gr.Tabs, trying: TryPage) -> None:
         """Connect everything that can happen on this page."""
         talk = [self.bot, self.ask, self.thread, *self.side]
-        page.load(self.on_open, [self.thread], talk, js="() => luthier.thread()", **PRIVATE).then(
-            None, js="() => luthier.focusInput()", **PRIVATE
+        here = [self.thread]
+        page.load(self.on_open, here, talk, js="() => luthier.thread()", **PRIVATE)
+        self.thread.change(None, here, js="(id) => luthier.arrive(id)", **PRIVATE)
+        at_once = "(said, id) => [said, luthier.thread()]"  # also before the page has loaded
+        answering: list[Any] = [
+            self.ask.submit(self.on_say, [self.ask, self.thread], talk, js=at_once, **TURN),
+            self.bot.example_select(
+                self.on_example, here, talk, js="() => luthier.thread()", **TURN
+            ),
+            self.bot.option_select(self.on_option, here, talk, **TURN),
+            self.start.click(self.on_start, [self.plan, self.thread], talk, **TURN),
+            self.not_now.click(self.on_not_now, [self.plan, self.thread], talk, **TURN),
+        ]
+        # A turn goes on in the assistant; only its drawing ends when another page is opened.
+        self.list.open(self.on_pick, None, talk, cancels=answering, **PRIVATE)
+        self.new.click(
+            self.on_open, here, talk, js="() => luthier.fresh()", cancels=answering, **PRIVATE
         )
-        self._after(self.ask.submit(self.on_say, [self.ask, self.thread], talk, **TURN))
-        self._after(self.bot.example_select(self.on_example, [self.thread], talk, **TURN))
-        self._after(self.start.click(self.on_start, [self.plan, self.thread], talk, **TURN))
-        self._after(self.not_now.click(self.on_not_now, [self.plan, self.thread], talk, **TURN))
         self.change.click(
             lambda: gr.update(placeholder="What should change? For example: use 2 epochs, rank 8"),
             None,
             [self.ask],
             **PRIVATE,
         ).then(None, js="() => luthier.focusInput()", **PRIVATE)
-        self.list.open(self.on_pick, None, talk, **PRIVATE).then(
-            None, [self.thread], js="(id) => luthier.remember(id)", **PRIVATE
-        )
-        self.new.click(
-            lambda: self.on_open(None), None, talk, js="() => luthier.forget()", **PRIVATE
-        ).then(None, js="() => luthier.focusInput()", **PRIVATE)
-        self._after(self.bot.option_select(self.on_option, [self.thread], talk, **TURN))
         self.bot.option_select(self.on_try_option, None, [tabs, trying.job], **PRIVATE)
         self.timer.tick(
             self.on_tick,
@@ -169,13 +174,10 @@ class ChatPage:
             self.on_log, [self.job, self.log_button], [self.log, self.log_button], **PRIVATE
         )
 
-    def _after(self, event: Any) -> None:
-        event.then(None, [self.thread], js="(id) => luthier.remember(id)", **PRIVATE)
-
     # ------------------------------------------------------------------ what is drawn
 
-    def draw_side(self, thread_id: str) -> list[Any]:
-        """Return values for `side`."""
+    def draw_side(self, thread_id: str, drawn: Mark | None = None) -> list[Any]:
+        """Return values for `side`; `drawn` says what the page shows from now on."""
         plan = turns.waiting_plan(self.desk, thread_id)
         job = job_to_show(self.desk.store, thread_id)
         life = self.lives.of(self.desk.store, job.id) if job else None
@@ -188,10 +190,10 @@ class ChatPage:
             gr.update(visible=job is not None),
             gr.update(visible=job is not None and job.state in ("running", "queued")),
             job.id if job else None,
-            turns.mark(self.desk, thread_id),
+            drawn or turns.mark(self.desk, thread_id),
         ]
 
-    def on_open(self, thread_id: str | None) -> list[Any]:
+    def on_open(self, thread_id: str) -> list[Any]:
         """Show a conversation as it is stored, or a new one."""
         chosen = turns.known_thread(thread_id)
         turns.collect_notices(self.desk, chosen)
@@ -207,6 +209,7 @@ class ChatPage:
 
     def on_say(self, said: dict[str, Any], thread_id: str) -> Iterator[list[Any]]:
         """Answer what was typed and dropped."""
+        thread_id = turns.known_thread(thread_id)
         text, files = said.get("text") or "", said.get("files") or []
         if text.strip() or files:
             yield from self._turn(turns.say(self.desk, thread_id, text, files), thread_id)
@@ -256,13 +259,14 @@ class ChatPage:
 
     def on_tick(self, thread_id: str, drawn: Mark | None) -> list[Any]:
         """Draw what changed since; nothing where nothing did."""
+        nothing = [gr.skip()] * (1 + len(self.side))
         if not thread_id or self.desk.is_busy(thread_id):
-            return [gr.skip()] * (1 + len(self.side))
-        if drawn == turns.mark(self.desk, thread_id):
-            return [gr.skip()] * (1 + len(self.side))
-        told = turns.collect_notices(self.desk, thread_id)
-        messages = turns.read_back(self.desk, thread_id).messages if told else gr.skip()
-        return [messages, *self.draw_side(thread_id)]
+            return nothing
+        before = drawn or Mark(thread_id, (0, 0, 0, 0), ())
+        if replace(turns.mark(self.desk, thread_id), events=before.events) == before:
+            return nothing
+        now, view = turns.look_again(self.desk, replace(before, thread_id=thread_id))
+        return [view.messages if view else gr.skip(), *self.draw_side(thread_id, now)]
 
     def on_stop(self, job_id: str | None) -> Any:
         """Ask the running job to stop."""

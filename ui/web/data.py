@@ -12,11 +12,11 @@ from tools.errors import ToolError
 from tools.shipped import shipped
 from ui.web import tables
 from ui.web.cards import facts, problem_card
-from ui.web.charts import bars, histogram
+from ui.web.charts import bars, length_scale
 from ui.web.desk import Desk
 from ui.web.escape import h, shorten
 from ui.web.security import DATA_ENDINGS, keep_uploads
-from ui.web.words import gib, percent
+from ui.web.words import percent, size
 
 _MOST_FILES = 60
 _FILE_CLICKS = """
@@ -27,7 +27,7 @@ element.addEventListener('click', (event) => {
 """
 _CHOOSE = tables.empty(
     "Choose a file",
-    "Pick one on the left, add your own, or drop it into the chat. Nothing in it is changed.",
+    "Pick one from the list, add your own, or drop it into the chat. Nothing in it is changed.",
 )
 
 
@@ -88,7 +88,7 @@ class DataPage:
 def file_list(desk: Desk, chosen: str | None) -> str:
     """Return uploads, prepared versions and samples as a list of buttons."""
     groups = [
-        ("Your files", [(p.name, str(p), gib(p.stat().st_size / 2**30)) for p in _uploads(desk)]),
+        ("Your files", [(p.name, str(p), size(p.stat().st_size)) for p in _uploads(desk)]),
         (
             "Prepared versions",
             [
@@ -99,7 +99,7 @@ def file_list(desk: Desk, chosen: str | None) -> str:
         (
             "Samples",
             [
-                (p.name, f"data/samples/{p.name}", gib(p.stat().st_size / 2**30))
+                (p.name, f"data/samples/{p.name}", size(p.stat().st_size))
                 for p in sorted(shipped("samples").iterdir())
                 if p.suffix in DATA_ENDINGS and p.suffix != ".md"
             ],
@@ -134,7 +134,7 @@ def dataset_report(name: str, document: Mapping[str, Any]) -> str:
         _problems(document.get("problems") or ()),
         _preview(document.get("preview") or ()),
         _labels(document.get("label_counts") or {}),
-        _lengths(document),
+        _lengths(document.get("token_lengths") or {}),
     ]
     return f'<section class="report" aria-label="Report on {h(name)}">{"".join(parts)}</section>'
 
@@ -143,18 +143,21 @@ def _what_it_is(name: str, document: Mapping[str, Any]) -> str:
     confidence = document.get("format_confidence")
     sure = f", {percent(confidence)} sure" if isinstance(confidence, int | float) else ""
     splits = document.get("splits") or {}
+    about = "about " if document.get("sampled") else ""
     pairs = [
-        ("rows", f"{document.get('rows', 0):,}"),
+        ("rows", f"{about}{document.get('rows', 0):,}"),
+        ("file", str(document.get("file") or "")),
         ("task", _words(document.get("task"))),
         ("splits", ", ".join(f"{k} {v:,}" for k, v in splits.items() if isinstance(v, int))),
     ]
-    pairs += [(role, column) for column, role in (document.get("columns") or {}).items()
-              if role != "ignored"]  # fmt: skip
-    reason = document.get("reason") or document.get("format_reason") or ""
+    columns = document.get("columns") or {}
+    pairs += [(role, column) for column, role in columns.items() if role != "ignored"]
+    reason = document.get("reason") or ""
     return (
         f'<section class="card"><h2>{h(name)}</h2>'
         f'<p class="lead">{h(_words(document.get("format")))}{h(sure)}</p>'
-        f'<p class="quiet">{h(reason)}</p>{facts(pairs)}</section>'
+        f'<p class="quiet">{h(reason)}</p>{facts(pairs)}'
+        f'<p class="next">{h(document.get("next_step") or "")}</p></section>'
     )
 
 
@@ -190,19 +193,13 @@ def _preview(rows: Sequence[Any]) -> str:
     )
 
 
-def _turns(row: Any) -> str:
-    """Show one mapped row as turns, whichever way the report wrote it."""
-    if not isinstance(row, Mapping):
-        return f"<p>{h(shorten(str(row), 400))}</p>"
-    turns: list[tuple[str, str]] = []
-    for key, value in row.items():
-        if isinstance(value, list | tuple) and value and isinstance(value[0], Mapping):
-            turns += [(str(t.get("role", key)), str(t.get("content", ""))) for t in value]
-        elif isinstance(value, str):
-            turns.append((str(key), value))
+def _turns(row: Mapping[str, Any]) -> str:
+    """Show one mapped row: what is asked, and what is learnt to answer."""
+    said = (("asked", row.get("asked")), ("answer", row.get("answer")))
     return "".join(
-        f'<div class="turn"><span>{h(role)}</span><p>{h(shorten(said, 400))}</p></div>'
-        for role, said in turns
+        f'<div class="turn"><span>{h(role)}</span><p>{h(shorten(str(text), 400))}</p></div>'
+        for role, text in said
+        if text
     )
 
 
@@ -213,25 +210,20 @@ def _labels(counts: Mapping[str, int]) -> str:
     return f'<section class="card"><h3>Labels</h3>{bars(ranked)}</section>'
 
 
-def _lengths(document: Mapping[str, Any]) -> str:
-    lengths = document.get("token_lengths") or {}
+def _lengths(lengths: Mapping[str, Any]) -> str:
     if not lengths:
         return ""
-    chart = histogram(
-        lengths.get("edges") or (),
-        lengths.get("counts") or (),
-        cut=document.get("max_length"),
-        unit=str(lengths.get("unit") or "tokens"),
+    marks = [(name, lengths[name]) for name in ("p50", "p95", "p99", "max")]
+    cuts = [(int(length), share) for length, share in (lengths.get("cut") or {}).items() if share]
+    cut = "".join(
+        f"<li>at {length:,} tokens {percent(share)} of the rows are cut</li>"
+        for length, share in sorted(cuts)[-4:]
     )
-    pairs = [
-        (name, f"{lengths[name]:,.0f}")
-        for name in ("p50", "p95", "p99", "max")
-        if isinstance(lengths.get(name), int | float)
-    ]
-    by = lengths.get("tokenizer") or lengths.get("basis") or ""
+    epoch = facts([("one pass", f"{lengths.get('per_epoch', 0):,} tokens")])
     return (
-        f'<section class="card"><h3>Length in tokens</h3>{chart}{facts(pairs)}'
-        f'<p class="quiet">{h(by)}</p></section>'
+        f'<section class="card"><h3>Length in tokens</h3>{length_scale(marks)}'
+        f'<ul class="cuts">{cut}</ul>{epoch}'
+        f'<p class="quiet">{h(lengths.get("basis"))}</p></section>'
     )
 
 

@@ -51,7 +51,9 @@ class RunsPage:
         """Connect everything that can happen on this page."""
         drawn = [self.table, self.detail, self.actions, self.stop, self.resume, self.pulse]
         tab.select(self.on_show, [self.chosen], drawn, **self._private)
-        self.table.open(self.on_choose, None, [self.chosen, *drawn], **self._private)
+        self.table.open(self.on_choose, None, [self.chosen, *drawn], **self._private).then(
+            None, js="() => luthier.show('run-detail')", **self._private
+        )
         gr.Timer(2).tick(
             self.on_tick, [self.chosen, self.pulse], drawn, queue=False, **self._private
         )

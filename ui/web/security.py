@@ -42,6 +42,9 @@ POLICY = (
     " font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; frame-src 'none';"
     " object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
 )
+_OPEN = {"/", "/theme.css", "/favicon.ico", "/robots.txt", "/gradio_api/startup-events"}
+"""Open without the cookie: the page that gives it, and what Gradio's own start asks for."""
+_OPEN_FOLDERS = ("/assets/", "/static/", "/svelte/")
 _HEADERS = (
     (b"content-security-policy", POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
@@ -101,16 +104,11 @@ class PageOnly:
             return "This request comes from another page. Open Luthier's own page and try again."
         if headers.get("sec-fetch-site") == "cross-site" and scope["method"] != "GET":
             return "This request comes from another site. Open Luthier's own page and try again."
-        if not scope["path"].startswith("/gradio_api/") or self._startup(scope["path"]):
+        if scope["path"] in _OPEN or scope["path"].startswith(_OPEN_FOLDERS):
             return None
         if not secrets.compare_digest(self._cookie(headers), self._token):
             return "This page is older than the running app. Reload it."
         return None
-
-    @staticmethod
-    def _startup(path: str) -> bool:
-        # Gradio's own launch() asks this address, without a browser, whether the server is up.
-        return path == "/gradio_api/startup-events"
 
     def _cookie(self, headers: dict[str, str]) -> str:
         try:

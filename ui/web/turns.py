@@ -6,7 +6,7 @@ import re
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from assistant.events import TextDelta, TurnEvent, UserSaid
 from tools.errors import NotFound, ToolError
@@ -22,10 +22,17 @@ _FRAME_S = 0.06
 
 @dataclass(frozen=True)
 class Mark:
-    """What a page has already drawn; it draws again once this differs."""
+    """What a page has drawn; it looks again once the store or the conversations changed.
 
-    pulse: tuple[int, int, int, int]
+    Attributes:
+        conversations: Time and size of the conversations' files: a look that reads nothing.
+        events: Length of the conversation that is drawn; None where that is not known.
+    """
+
     thread_id: str
+    pulse: tuple[int, int, int, int]
+    conversations: tuple[int, ...]
+    events: int | None = None
 
 
 def new_thread() -> str:
@@ -40,8 +47,23 @@ def known_thread(text: str | None) -> str:
 
 def read_back(desk: Desk, thread_id: str) -> Transcript:
     """Return a conversation as it is stored; empty where it is new."""
+    return Transcript(desk.store, stored_events(desk, thread_id))
+
+
+def stored_events(desk: Desk, thread_id: str) -> list[TurnEvent]:
+    """Return what was shown in a conversation; does not wait for the assistant where it is new."""
     known = any(thread.id == thread_id for thread in desk.store.threads(limit=500))
-    return Transcript(desk.store, desk.assistant.history(thread_id) if known else ())
+    return desk.assistant.history(thread_id) if known else []
+
+
+def look_again(desk: Desk, drawn: Mark) -> tuple[Mark, Transcript | None]:
+    """Return what is there now, and the conversation where it is longer than what is drawn."""
+    collect_notices(desk, drawn.thread_id)
+    seen = mark(desk, drawn.thread_id)
+    events = stored_events(desk, drawn.thread_id) if desk.is_warm else []
+    if len(events) == drawn.events:
+        return replace(seen, events=drawn.events), None
+    return replace(seen, events=len(events)), Transcript(desk.store, events)
 
 
 def say(desk: Desk, thread_id: str, text: str, uploads: Sequence[str] = ()) -> Iterator[Transcript]:
@@ -93,7 +115,13 @@ def collect_notices(desk: Desk, thread_id: str) -> bool:
 
 def mark(desk: Desk, thread_id: str) -> Mark:
     """Return the mark of what a page drawn now would show. One query."""
-    return Mark(desk.store.pulse(), thread_id)
+    database = desk.settings.threads_database
+    looks: list[int] = []
+    for path in (database, database.with_name(database.name + "-wal")):
+        if path.exists():
+            stat = path.stat()
+            looks += [stat.st_mtime_ns, stat.st_size]
+    return Mark(thread_id, desk.store.pulse(), tuple(looks))
 
 
 def _follow(view: Transcript, events: Iterable[TurnEvent]) -> Iterator[Transcript]:

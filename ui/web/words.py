@@ -29,6 +29,11 @@ def gib(value: Any) -> str:
     return f"{amount:.2f} GiB" if amount < 10 else f"{amount:.0f} GiB"
 
 
+def size(count: int) -> str:
+    """Return bytes as kB or MB, the way file managers do."""
+    return f"{count / 1e3:,.0f} kB" if count < 1e6 else f"{count / 1e6:,.1f} MB"
+
+
 def clock(seconds: Any) -> str:
     """Return `m:ss` or `h:mm:ss`, or a dash."""
     return DASH if seconds is None else format_duration(float(seconds))

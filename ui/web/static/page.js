@@ -1,24 +1,29 @@
 /* Small helpers of the page: the conversation in the address, folding on narrow screens. */
 window.luthier = {
+  /* The address names the conversation: a reload, a bookmark and a second window find it. */
   thread() {
-    return new URLSearchParams(location.search).get("thread") || "";
+    return new URLSearchParams(location.search).get("thread") || this.fresh();
   },
-  remember(id) {
-    const address = new URL(location.href);
-    if (!id || address.searchParams.get("thread") === id) return;
-    address.searchParams.set("thread", id);
-    history.replaceState(null, "", address);
+  fresh() {
+    const bytes = crypto.getRandomValues(new Uint8Array(8));
+    const id = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+    this.arrive(id);
+    return id;
   },
-  forget() {
+  arrive(id) {
+    if (!id) return;
     const address = new URL(location.href);
-    address.searchParams.delete("thread");
-    history.replaceState(null, "", address);
+    if (address.searchParams.get("thread") !== id) {
+      address.searchParams.set("thread", id);
+      history.replaceState(null, "", address);
+    }
+    this.focusInput();
   },
   focusInput() {
-    setTimeout(() => document.querySelector("#ask textarea")?.focus(), 60);
+    setTimeout(() => document.querySelector("#ask textarea")?.focus({ preventScroll: true }), 60);
   },
-  openTab(id) {
-    document.querySelector(`#${id}-button`)?.click();
+  show(id) {
+    document.getElementById(id)?.scrollIntoView({ behavior: "smooth", block: "nearest" });
   },
 };
 
