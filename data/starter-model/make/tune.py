@@ -26,8 +26,8 @@ class Recipe:
     rank: int = 16
     alpha: int = 32
     dropout: float = 0.05
-    learning_rate: float = 4e-3
-    epochs: int = 4
+    learning_rate: float = 1e-3
+    epochs: int = 3
     micro_batch: int = 16
     warmup_ratio: float = 0.05
     weight_decay: float = 0.0
