@@ -8,6 +8,7 @@ from pydantic import Field
 
 from tools.catalog import capability
 from tools.context import Context
+from tools.datasets.fixes import Fix
 from tools.datasets.hub import cached, destination
 from tools.datasets.inspect import inspect_file
 from tools.datasets.locate import wanted_from_hub
@@ -81,6 +82,14 @@ def prepare_dataset(
     input_column: Column_ = None,
     output_column: Column_ = None,
     template: Template_ = None,
+    fixes: Annotated[
+        list[Fix] | None,
+        Field(
+            description="Cures to apply, named like the problems they cure; none if left out. "
+            "Control tokens are always escaped.",
+            max_length=20,
+        ),
+    ] = None,
     seed: Annotated[
         int | None, Field(description="Decides which rows are held out.", ge=0, le=2**31)
     ] = None,
@@ -100,6 +109,7 @@ def prepare_dataset(
         output_column=output_column,
         template=template,
         seed=seed,
+        fixes=tuple(fixes) if fixes is not None else None,
     )
     manifest = prepare(ctx, path, options)
     folder = ctx.settings.dataset_folder(manifest.id)

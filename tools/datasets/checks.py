@@ -80,7 +80,11 @@ _WORDS: dict[str, tuple[Severity, str, str]] = {
 
 
 class RowChecks:
-    """Looks at each row as it goes by."""
+    """Looks at each row as it goes by.
+
+    Attributes:
+        rows: Code → numbers of the rows it was found in.
+    """
 
     def __init__(self, mapping: Mapping, columns: dict[str, Column]) -> None:
         self._mapping = mapping
@@ -91,12 +95,12 @@ class RowChecks:
             if name in columns and columns[name].filled > 0.8 and columns[name].uniform > 0.8
         }
         self._turns = mapping.one("messages") or mapping.one("history")
-        self._rows: dict[str, list[int]] = defaultdict(list)
+        self.rows: dict[str, list[int]] = defaultdict(list)
 
     def see(self, number: int, row: Row, example: Example | str) -> None:
         """Check one row."""
         for code in self._found(row, example):
-            self._rows[code].append(number)
+            self.rows[code].append(number)
 
     def _found(self, row: Row, example: Example | str) -> set[str]:
         codes: set[str] = set()
@@ -134,7 +138,7 @@ class RowChecks:
     def problems(self) -> list[Problem]:
         """Return what was found."""
         listed = []
-        for code, rows in self._rows.items():
+        for code, rows in self.rows.items():
             severity, words, fix = _WORDS[code]
             many = "row" if len(rows) == 1 else "rows"
             listed.append(problem(code, severity, f"{len(rows):,} {many} {words}.", fix, rows))

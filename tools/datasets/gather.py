@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from tools.datasets.checks import RowChecks
@@ -75,10 +75,18 @@ class Gathered:
 
 
 def examples(
-    source: Source, mapping: Mapping
+    source: Source, mapping: Mapping, cure: Callable[[Row], Row] | None = None
 ) -> Iterator[tuple[int, str | None, Row, Example | str]]:
-    """Yield `(row number, split, row, example or why there is none)`."""
-    make = builder(mapping)
+    """Yield `(row number, split, row, example or why there is none)`.
+
+    Args:
+        cure: Applied to each row before it becomes an example; the row is yielded as it was.
+    """
+    build = builder(mapping)
+
+    def make(row: Row) -> Example | str:
+        return build(cure(row) if cure else row)
+
     if source.kind == "text" and mapping.objective == "text":
         for number, split, text in _passages(source):
             row = {"text": text}
@@ -113,16 +121,18 @@ def gather(
     mapping: Mapping,
     deadline: Deadline | None = None,
     checks: RowChecks | None = None,
+    cure: Callable[[Row], Row] | None = None,
 ) -> Gathered:
     """Read all rows once.
 
     Args:
         deadline: Stop there and say so (`complete`).
         checks: Looks at every row on the way.
+        cure: Applied to each row before it becomes an example.
     """
     found = Gathered()
     by_line = source.kind == "text" and mapping.objective == "text"
-    for number, split, row, example in examples(source, mapping):
+    for number, split, row, example in examples(source, mapping, cure):
         if checks:
             checks.see(number, row, example)
         found.rows = number + 1

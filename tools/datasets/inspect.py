@@ -12,6 +12,7 @@ from tools.datasets.gather import Gathered, gather
 from tools.datasets.limits import Deadline
 from tools.datasets.locate import Located, find_source
 from tools.datasets.mapping import Mapping
+from tools.datasets.prepare import mapping_of
 from tools.datasets.problems import Problem, in_order, merged, problem
 from tools.datasets.quality import find_problems
 from tools.datasets.report import DatasetReport, Preview, TokenLengths
@@ -106,7 +107,7 @@ def _inspect_version(
     """Report on a prepared version, whose rows are already in canonical form."""
     manifest = located.manifest
     assert manifest is not None
-    mapping = Mapping.model_validate({"confidence": 1.0, **manifest.options["mapping"]})
+    mapping = mapping_of(manifest)
     found = Gathered()
     problems: list[Problem] = []
     from tools.datasets.version import gather_version  # noqa: PLC0415 - brings pyarrow

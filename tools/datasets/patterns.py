@@ -76,9 +76,9 @@ INSTRUCTION = re.compile(
     re.X | re.M,
 )
 
-_TAGS = "p|br|div|span|a|li|ul|ol|table|tbody|td|tr|th|b|i|u|em|strong|img|script|style|font|h[1-6]"
+TAGS = "p|br|div|span|a|li|ul|ol|table|tbody|td|tr|th|b|i|u|em|strong|img|script|style|font|h[1-6]"
 HTML = re.compile(
-    rf"</?(?:{_TAGS})(?:\s[^<>]{{0,300}})?/?>|&(?:amp|lt|gt|quot|apos|nbsp|#\d{{1,6}}|#x[0-9a-f]{{1,6}});",
+    rf"</?(?:{TAGS})(?:\s[^<>]{{0,300}})?/?>|&(?:amp|lt|gt|quot|apos|nbsp|#\d{{1,6}}|#x[0-9a-f]{{1,6}});",
     re.I,
 )
 CODE = re.compile(r"```|^(?: {4}|\t)", re.M)
@@ -106,7 +106,7 @@ def has_personal_data(text: str) -> bool:
         return True
     if any(luhn(found[0]) for found in CARD.finditer(text)):
         return True
-    return any(_is_iban(found[0]) for found in IBAN.finditer(text))
+    return any(is_iban(found[0]) for found in IBAN.finditer(text))
 
 
 _LONG_NUMBER = re.compile(r"\d[\d ().-]{5,}\d|[A-Z]{2}\d{2}")
@@ -133,8 +133,8 @@ def has_instruction(text: str) -> bool:
     return any(word in lower for word in _ORDER_WORDS) and bool(INSTRUCTION.search(text))
 
 
-def _is_iban(text: str) -> bool:
-    """Check sum of ISO 13616: the rearranged number leaves 1 when divided by 97."""
+def is_iban(text: str) -> bool:
+    """True where the rearranged number leaves 1 when divided by 97 (ISO 13616)."""
     compact = text.replace(" ", "")
     rearranged = compact[4:] + compact[:4]
     return int("".join(str(int(c, 36)) for c in rearranged)) % 97 == 1

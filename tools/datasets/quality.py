@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 
+from tools.datasets.fixes import spelling
 from tools.datasets.gather import Gathered
-from tools.datasets.groups import plain
 from tools.datasets.mapping import Mapping
 from tools.datasets.nearby import MAX_ROWS
+from tools.datasets.outliers import outlier_indices
 from tools.datasets.problems import Problem, Severity, problem
 from tools.datasets.profile import Column
 
@@ -43,7 +43,9 @@ def find_problems(found: Gathered, mapping: Mapping, columns: dict[str, Column])
 def _unusable(mapping: Mapping) -> list[Problem]:
     if mapping.objective is not None:
         return []
-    return [problem("unusable", "error", mapping.obstacle, mapping.advice, count=1)]
+    if mapping.format == "unknown":
+        return [problem("unusable", "error", mapping.obstacle, mapping.advice, count=1)]
+    return [problem("not_trainable_yet", "warning", mapping.obstacle, mapping.advice, count=1)]
 
 
 def _skipped(found: Gathered) -> list[Problem]:
@@ -141,30 +143,18 @@ def _identical_answers(found: Gathered) -> list[Problem]:
 
 
 def _outliers(found: Gathered, mapping: Mapping) -> list[Problem]:
-    """Rows far longer than the rest: beyond six robust deviations of the logarithm."""
-    if mapping.objective == "text" or len(found.lengths) < 20:
-        return []
-    logs = sorted(math.log1p(length) for length in found.lengths)
-    middle = logs[len(logs) // 2]
-    spread = sorted(abs(value - middle) for value in logs)[len(logs) // 2] / 0.6745
-    bound = max(middle + 6 * max(spread, 0.15), middle + math.log(8), math.log(400))
-    rows = [
-        number
-        for number, length in zip(found.numbers, found.lengths, strict=True)
-        if math.log1p(length) > bound
-    ]
-    if not rows:
+    far, bound, middle = outlier_indices(found, mapping)
+    if not far:
         return []
     return [
         problem(
             "outlier_lengths",
             "warning",
-            f"{_rows(len(rows))} are far longer than the rest "
-            f"(beyond {math.expm1(bound):,.0f} characters; half have up to "
-            f"{math.expm1(middle):,.0f}).",
+            f"{_rows(len(far))} are far longer than the rest (beyond {bound:,.0f} characters; "
+            f"half have up to {middle:,.0f}).",
             "They set the memory that training needs: shorten them, or drop them with the fix "
             "`outlier_lengths`.",
-            rows,
+            [found.numbers[i] for i in far],
         )
     ]
 
@@ -302,20 +292,7 @@ def _balance(found: Gathered) -> list[Problem]:
 
 def _variants(found: Gathered) -> list[Problem]:
     """Labels that differ only in case, white space or marks: surely one label."""
-    counts = found.label_counts()
-    spelled: dict[str, list[str]] = defaultdict(list)
-    for label in counts:
-        reduced = plain(label)
-        if not reduced.replace("0", "").strip():
-            continue  # numbers: 1 and 2 are different labels
-        digits = "".join(c for c in label if c.isdigit())
-        spelled[f"{reduced}|{digits}"].append(label)
-    minor = {
-        label
-        for names in spelled.values()
-        if len(names) > 1
-        for label in sorted(names, key=lambda name: -counts[name])[1:]
-    }
+    minor = spelling(found.label_counts())
     if not minor:
         return []
     rows = [n for n, label in zip(found.numbers, found.labels, strict=True) if label in minor]
