@@ -47,6 +47,16 @@ class HeldOut:
             if i in self._chosen:
                 yield row
 
+    def sample(self, most: int) -> list[int]:
+        """Return the places of at most so many rows, spread evenly over all."""
+        count = min(most, self.n)
+        return [i * self.n // count for i in range(count)]
+
+    def pick(self, places: list[int]) -> list[Row]:
+        """Return the rows at these places."""
+        wanted = set(places)
+        return [row for i, row in enumerate(self.rows()) if i in wanted]
+
     def windows(self) -> Iterator[list[Row]]:
         """Give the rows in lists, so that memory does not grow with their number."""
         window: list[Row] = []

@@ -36,7 +36,7 @@ class Exam:
     Attributes:
         labels: Possible labels; those after `known` were never trained on and are never chosen.
         answers: What the model says for each label.
-        sample: Rows that are also answered by generation, from the first on.
+        sample: Rows that are also answered by generation, spread evenly over all.
         max_new_tokens: Longest generated answer; 0 where answers are too long to compare.
     """
 
@@ -58,7 +58,7 @@ class Marks:
     Attributes:
         sums, tokens: Log-probability of the expected answer in nats, and its tokens.
         labels: The label that the model finds likeliest, for label tasks.
-        said: Generated answers of the first rows.
+        said: Generated answers of the sampled rows.
         stopped: Of these, how many ended by themselves.
         cut: Rows that did not fit into the model's context whole.
     """
@@ -94,11 +94,9 @@ def sit(
     sums: list[npt.NDArray[np.float64]] = []
     tokens: list[npt.NDArray[np.float64]] = []
     marks = Marks(np.empty(0), np.empty(0))
-    first: list[Row] = []
     choices: list[list[int]] | None = None
     for number, window in enumerate(rows.windows()):
         if number == 0:
-            first = window[: exam.sample]
             choices = _fixed_choices(tokenizer, window, exam)
         if exam.labels:
             likely, counts, names, cut = _label_window(
@@ -112,7 +110,8 @@ def sit(
         marks.cut += cut
     marks.sums, marks.tokens = np.concatenate(sums), np.concatenate(tokens)
     if exam.max_new_tokens:
-        _generate(model, tokenizer, first[: sample if sample is not None else None], exam, marks)
+        asked = rows.pick(rows.sample(exam.sample))[:sample]
+        _generate(model, tokenizer, asked, exam, marks)
     return marks
 
 

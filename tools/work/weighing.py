@@ -78,7 +78,7 @@ def weigh(
             verdict=verdict.word, verdict_text=verdict.text,
         )  # fmt: skip
     facts = _facts(rows, asked, bool(exam.labels))
-    metrics, differences = _measures(asked, exam, facts, base, tuned, yardstick)
+    metrics, differences = _measures(asked, rows, exam, facts, base, tuned, yardstick)
     primary = differences[0]
     scores = _primary_scores(exam, facts, base, tuned)
     slices = tuple(_each_slice(asked, facts, scores, yardstick))
@@ -128,6 +128,7 @@ def _facts(rows: HeldOut, asked: Asked, labelled: bool) -> _Facts:
 
 def _measures(
     asked: Asked,
+    rows: HeldOut,
     exam: Exam,
     facts: _Facts,
     base: Marks,
@@ -159,14 +160,15 @@ def _measures(
                 "accuracy": wilson(int(hits.sum()), hits.size),
                 "macro_f1": macro_f1(yardstick, facts.labels, seed=asked.seed),
             }
-    differences += _said_measures(asked, exam, facts, base, tuned, metrics)
+    asked_rows = [facts.expected[i] for i in rows.sample(exam.sample)]
+    differences += _said_measures(asked, exam, asked_rows, base, tuned, metrics)
     return metrics, differences
 
 
 def _said_measures(
     asked: Asked,
     exam: Exam,
-    facts: _Facts,
+    asked_rows: Sequence[str],
     base: Marks,
     tuned: Marks,
     metrics: dict[str, dict[str, Estimate]],
@@ -175,7 +177,7 @@ def _said_measures(
     n = min(len(base.said), len(tuned.said))
     if not n:
         return []
-    expected = facts.expected[:n]
+    expected = asked_rows[:n]
     found: list[Difference] = []
     measures = {"exact_match": exact_match} if exam.labels else _ANSWER_MEASURES
     for measure, rate in measures.items():
@@ -293,6 +295,7 @@ def _samples(
     if exam.labels:
         change = np.where(scores.tuned == scores.base, 0.0, change)
     order = np.argsort(change)
+    places = rows.sample(exam.sample)
     wanted = {int(i) for i in (*order[:3], *order[-3:])}
     found = []
     for i, row in enumerate(rows.rows()):
@@ -302,8 +305,8 @@ def _samples(
                     row=int(row.get("row", i)),
                     prompt=question_of(row)[:_SHOWN_CHARACTERS],
                     expected=facts.expected[i],
-                    base=_said(exam, base, i),
-                    tuned=_said(exam, tuned, i),
+                    base=_said(exam, base, i, places),
+                    tuned=_said(exam, tuned, i, places),
                     change=round(float(change[i]), 4),
                 )
             )
@@ -311,9 +314,9 @@ def _samples(
     return Samples(gains=gains, regressions=losses)
 
 
-def _said(exam: Exam, marks: Marks, i: int) -> str:
+def _said(exam: Exam, marks: Marks, i: int, places: list[int]) -> str:
     if exam.labels:
         return marks.labels[i]
-    if i < len(marks.said):
-        return marks.said[i][:_SHOWN_CHARACTERS]
+    if i in places and places.index(i) < len(marks.said):
+        return marks.said[places.index(i)][:_SHOWN_CHARACTERS]
     return f"loss {-marks.sums[i] / marks.tokens[i]:.2f} on this answer"
