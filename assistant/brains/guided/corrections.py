@@ -1,0 +1,303 @@
+"""Messages without a wish of their own: corrections, answers to a question, follow-ups."""
+
+# Patterns are easier to check in one line than wrapped.
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from assistant.brains.guided import references, talk
+from assistant.brains.guided.runs import named_jobs
+from assistant.brains.guided.slots import (
+    Args,
+    find_path,
+    named_paths,
+    only_offered,
+    relative_values,
+    training_values,
+)
+from assistant.brains.guided.steps import Offered, Plan, plan_start, plan_wish
+from assistant.brains.guided.understand import Understanding, Wish
+from assistant.brains.guided.view import View
+
+_YES = re.compile(
+    r"^(?:(?:yes|yep|yeah|yup|sure|ok|okay|fine|good|great|perfect|right|correct|exactly|please|do|indeed|y)[,.! ]*)+$"
+)
+_STRONG = re.compile(
+    r"\b(?:let's (?:do|go|try|start|use|take)|do (?:it|that|so|this)|go ahead|go (?:for|with) (?:it|that|this|your)|make it so|"
+    r"(?:use|take|try) (?:it|that|this|your \w+)|i'll (?:take|use|do|go with) (?:it|that|this)|proceed|as you (?:say|suggest|recommend)|"
+    r"follow (?:that|your)|sounds (?:good|great|right), (?:start|train|go))\b"
+)
+_NO = re.compile(
+    r"^(?:(?:no|nope|nah|never mind|nevermind|forget it|leave it|not now|not yet|stop|cancel|don't|skip it|drop it|let it be|rather not|"
+    r"no thanks|i changed my mind|forget about it)[,.! ]*)+(?: thanks| thank you)?[.!]*$"
+)
+_FOLLOW_UP = re.compile(
+    r"^(?:and|what about|how about|now|then|or|also|same for|same with|ok and|next|what if)\b"
+)
+_INSTEAD = re.compile(
+    r"\b(?:meant|mean|instead|rather|sorry|wrong|no|not|oops|actually|other|correct(?:ion)?|should be|is it|it's|use|take|with|switch|change|replace|swap)\b"
+)
+_TRAINING_ONLY = frozenset(
+    {
+        "rank", "alpha", "dropout", "epochs", "max_steps", "learning_rate", "batch_size", "seed",
+        "gradient_accumulation", "max_length", "weight_decay", "method", "template", "device",
+        "input_column", "output_column", "eval_fraction", "dedupe", "minutes", "model",
+    }
+)  # fmt: skip
+_FIGURES = (
+    "epochs", "rank", "alpha", "batch_size", "gradient_accumulation", "max_steps", "max_length",
+    "learning_rate", "dropout", "weight_decay", "minutes",
+)  # fmt: skip
+_REPEATABLE = {
+    "recommend_method": "recommend",
+    "estimate_resources": "estimate",
+    "list_models": "models",
+}
+
+
+def plan_fragment(view: View, said: Understanding, offered: Offered) -> Plan | None:
+    """Return what a message without a wish of its own leads to, or None where it says nothing."""
+    need = view.memo.get("need")
+    plain = view.said.plain
+    if need and (plan := _answer_need(view, need, offered)):
+        return plan
+    if _NO.match(plain):
+        return Plan(reply=_after_no(view))
+    if plan := _follow_offer(view, offered):
+        return plan
+    if plan := _follow_up(view, said, offered):
+        return plan
+    if plan := correct_plan(view, offered):
+        return plan
+    if plan := _named_only(view, offered):
+        return plan
+    if _YES.match(plain):
+        return Plan(reply=_after_yes(view))
+    return None
+
+
+def correct_plan(view: View, offered: Offered, *, said_start: bool = False) -> Plan | None:
+    """Ask for the last plan again with what the message changes."""
+    base = last_plan(view)
+    if base is None:
+        return _draft(view, offered)
+    values: Args = {k: v for k, v in training_values(view).items() if k in _TRAINING_ONLY}
+    values |= {k: v for k, v in relative_values(view, base).items() if k not in values}
+    if not values and (figure := _bare_figure(view, base)):
+        values = figure
+    path = _other_path(view, base)
+    if not values and path is None:
+        return None
+    if path is not None:
+        of_the_file = ("input_column", "output_column", "template")
+        base = {k: v for k, v in base.items() if k not in of_the_file}
+    if values.get("max_steps") and "epochs" not in values:
+        base.pop("epochs", None)
+    if values.get("epochs") and "max_steps" not in values:
+        base.pop("max_steps", None)
+    if values.get("method") == "full":
+        base = {k: v for k, v in base.items() if k not in ("rank", "alpha", "dropout")}
+    return plan_start(view, offered, {**base, **values}, path or base.get("path"))
+
+
+def undo(view: View, offered: Offered) -> Plan:
+    """Ask for the plan before the last change."""
+    plans = view.plans
+    if len(plans) < 2:
+        return Plan(reply="There is no earlier plan to go back to. Say what shall be different.")
+    back_to_first = re.search(r"\b(?:first|original|beginning|very first)\b", view.said.plain)
+    earlier = plans[0] if back_to_first else plans[-2]
+    return plan_start(view, offered, dict(earlier), earlier.get("path"))
+
+
+def last_plan(view: View) -> Args | None:
+    """Return the arguments of the plan that is spoken of."""
+    need = view.memo.get("need") or {}
+    if need.get("intent") == "start" and need.get("args", {}).get("path"):
+        return dict(need["args"])
+    if view.plans:
+        return dict(view.plans[-1])
+    waiting = [w["plan"] for w in view.waiting if w["action"] == "start_training"]
+    if waiting:
+        return {k: v for k, v in waiting[0].items() if k in ("path", "method", "model", "rank")}
+    return None
+
+
+def _draft(view: View, offered: Offered) -> Plan | None:
+    """Settings before any plan: with data and advice at hand they ask for one."""
+    values = {k: v for k, v in training_values(view).items() if k in _TRAINING_ONLY}
+    if not values:
+        return None
+    wants = re.search(
+        r"\b(?:use|take|with|go|want|try|set|make|choose|pick|prefer|apply)\b", view.said.plain
+    )
+    advised = view.last is not None and view.last.name in (
+        "recommend_method",
+        "estimate_resources",
+        "explain",
+        "inspect_dataset",
+        "prepare_dataset",
+    )
+    path = find_path(view)
+    if path and (wants or named_paths(view)) and (advised or named_paths(view)):
+        return plan_start(view, offered, values, path)
+    noted = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
+    args = only_offered(values, offered["start_training"])
+    need = {"intent": "start", "slot": "path", "args": args}
+    if path:
+        args["path"] = path
+        return Plan(
+            reply=f'Noted: {noted}. Say "train it" and I make a plan with that.',
+            memo={"need": need, "path": path},
+        )
+    return Plan(reply=f"Noted: {noted}. Which data shall I train on?", memo={"need": need})
+
+
+def _answer_need(view: View, need: dict[str, Any], offered: Offered) -> Plan | None:
+    """Fill what was asked for."""
+    intent, slot, args = need["intent"], need["slot"], dict(need.get("args", {}))
+    plain = view.said.plain
+    if slot == "prompt":
+        return _answer_prompt(view, args, offered)
+    if slot == "job":
+        jobs = named_jobs(view)
+        if not jobs:
+            return None
+        return plan_wish(view, Wish(intent, 3, plain), offered)
+    had_path = "path" in args
+    path = find_path(view, fallback=False)
+    if had_path and not named_paths(view) and not view.files:
+        return None
+    suggested = view.memo.get("near")
+    if path is None and suggested and _YES.match(plain):
+        path = str(suggested)
+    if path is None and (choice := _ordinal(view)):
+        path = choice
+    if path is None:
+        return None
+    values = {**args, **training_values(view), "path": path}
+    if intent == "start":
+        return plan_start(view, offered, values, path)
+    if intent == "prepare":
+        return Plan(calls=[("prepare_dataset", only_offered(values, offered["prepare_dataset"]))])
+    return Plan(calls=[("inspect_dataset", {"path": path})], memo={"path": path})
+
+
+def _answer_prompt(view: View, args: Args, offered: Offered) -> Plan | None:
+    if _NO.match(view.said.plain) or not view.typed.strip():
+        return None
+    prompt = view.typed.strip().strip('"“”')
+    args = only_offered({**args, "prompt": prompt}, offered["try_model"])
+    return Plan(calls=[("try_model", args)])
+
+
+def _ordinal(view: View) -> str | None:
+    """`the first one` of the files that were offered."""
+    files = [str(name) for name in view.state.get("files", [])]
+    for number, words in enumerate((r"first|1st", r"second|2nd", r"third|3rd")):
+        if (
+            re.search(rf"\bthe (?:{words})(?: one| file)?\b", view.said.plain)
+            and len(files) > number
+        ):
+            return files[number]
+    if len(files) == 1 and re.search(
+        r"\b(?:that one|this one|the only one|yes|it|that file|yours|the one)\b", view.said.plain
+    ):
+        return files[0]
+    return None
+
+
+def _follow_offer(view: View, offered: Offered) -> Plan | None:
+    offer = view.memo.get("offer")
+    plain = view.said.plain
+    if not offer or not (_STRONG.search(plain) or (_YES.match(plain) and offer.get("asked"))):
+        return None
+    values = {k: v for k, v in training_values(view).items() if k in _TRAINING_ONLY}
+    path = find_path(view)
+    return plan_start(view, offered, {**offer.get("args", {}), **values}, path)
+
+
+def _follow_up(view: View, said: Understanding, offered: Offered) -> Plan | None:
+    """`and with 24 GB?`, `what about DoRA?`, `and now messy.csv`: the last thing once more."""
+    plain, last = view.said.plain, view.last
+    asks = plain.endswith("?") or _FOLLOW_UP.match(plain)
+    if last is None or not asks:
+        return None
+    if last.name in _REPEATABLE and not (view.waiting and not plain.endswith("?")):
+        again = plan_wish(view, Wish(_REPEATABLE[last.name], 3, plain), offered)
+        name, args = again.calls[0]
+        changed = {k: v for k, v in args.items() if last.args.get(k) != v and k != "goal"}
+        if changed:
+            again.calls[0] = (name, {**last.args, **changed})
+            return again
+    if last.name in ("inspect_dataset", "prepare_dataset") and named_paths(view) and not view.plans:
+        path = named_paths(view)[0]
+        return Plan(calls=[(last.name, {**last.args, "path": path})], memo={"path": path})
+    if last.name == "export_model" and (values := references.find_format(plain)):
+        keep = {"job": last.args.get("job")}
+        args = only_offered({**keep, **values}, offered["export_model"])
+        return Plan(calls=[("export_model", args)])
+    if (
+        last.name == "explain"
+        and not view.waiting
+        and re.match(r"^(?:and|what about|how about)\b", plain)
+    ):
+        topic = re.sub(r"(?i)^\W*(?:and|what about|how about)\s+", "", view.typed.strip()).rstrip(
+            "?. "
+        )
+        return Plan(calls=[("explain", {"question": f"What is {topic}?"})]) if topic else None
+    if last.name in ("show_job", "evaluate_model", "list_jobs") and (jobs := named_jobs(view)):
+        tool = "show_job" if last.name == "list_jobs" else last.name
+        return Plan(calls=[(tool, {"job": jobs[0]})], memo={"job": jobs[0]})
+    return None
+
+
+def _named_only(view: View, offered: Offered) -> Plan | None:
+    """A file or a run and nothing else: look at it."""
+    if paths := named_paths(view):
+        return Plan(calls=[("inspect_dataset", {"path": paths[0]})], memo={"path": paths[0]})
+    if view.files and len(view.said.plain.split()) < 8:
+        path = view.files[-1]
+        return Plan(calls=[("inspect_dataset", {"path": path})], memo={"path": path})
+    if (jobs := named_jobs(view)) and "show_job" in offered:
+        return Plan(calls=[("show_job", {"job": jobs[0]})], memo={"job": jobs[0]})
+    return None
+
+
+def _other_path(view: View, base: Args) -> str | None:
+    paths = [path for path in named_paths(view) if path != base.get("path")]
+    if paths and (_INSTEAD.search(view.said.plain) or len(view.said.plain.split()) <= 3):
+        return paths[0]
+    return view.files[-1] if view.files else None
+
+
+def _bare_figure(view: View, base: Args) -> Args | None:
+    """`make it 2`, `no, 3`: the figure that was changed last."""
+    match = re.fullmatch(
+        r"(?:no,? |sorry,? |i (?:meant|mean|said) |make (?:it|that) |rather |better |let's say |only |just |use |take |ok,? |then |actually,? )+"
+        r"(\d+(?:\.\d+)?(?:e-\d+)?)(?: instead| then| please| rather| though)?[.! ]*",
+        view.said.plain,
+    )
+    if not match:
+        return None
+    before = view.plans[-2] if len(view.plans) > 1 else {}
+    changed = [name for name in _FIGURES if name in base and base[name] != before.get(name)]
+    if not changed:
+        return None
+    number = float(match[1])
+    return {changed[0]: int(number) if number.is_integer() and number >= 1 else number}
+
+
+def _after_no(view: View) -> str:
+    if view.waiting:
+        return "Nothing was started. The plan still waits: press Not now on its card to drop it, or say what to change."
+    return "All right, nothing was done. Say what you would like instead."
+
+
+def _after_yes(view: View) -> str:
+    if view.path and not view.plans:
+        return 'Nothing waits for a yes. Say "train it" for a plan, or "recommend a method" for advice.'
+    return talk.NOTHING_WAITS

@@ -1,0 +1,274 @@
+"""Finds figures in plain words: rank 8, two epochs, lr 2e-4, hold out a fifth, 24 GB, 10 minutes."""
+
+# Patterns are easier to check in one line than wrapped.
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+Values = dict[str, object]
+
+_IS = r"(?:\s*(?:=|:|of|to|is|at|be|as|with|about|around|only|just|exactly|down|up|should|a|the|->))*\s*"
+_N = r"(\d+(?:[.,]\d+)?)"
+_INT = r"(\d{1,7})(?![\d.]*\d|%| %|e-)"
+_FRACTION = r"(\d*[.,]\d+|\d+ ?%|\d+)"
+_LR = (
+    r"(\d+(?:\.\d+)?\s?e\s?-\s?\d+|\d*\.\d+|(?:\d+\s?[*x]\s?)?10\s?(?:\^|\*\*)\s?\(?-\s?\d+\)?|\d+)"
+)
+
+
+def _int(text: str) -> object:
+    return int(text)
+
+
+def _number(text: str) -> object:
+    value = float(text.replace(",", "."))
+    return int(value) if value.is_integer() else value
+
+
+def _share(text: str) -> object:
+    if "%" in text:
+        return float(text.strip(" %").replace(",", ".")) / 100
+    value = float(text.replace(",", "."))
+    return value / 100 if value >= 1 and value.is_integer() and value > 1 else value
+
+
+def _rate(text: str) -> object:
+    power = re.fullmatch(r"(?:(\d+)\s?[*x]\s?)?10\s?(?:\^|\*\*)\s?\(?-\s?(\d+)\)?", text)
+    if power:
+        return float(f"{power[1] or 1}e-{power[2]}")
+    return float(re.sub(r"\s", "", text))
+
+
+def _either(name: str, value: str) -> str:
+    """The figure behind its name (`rank of 8`) or before it (`8 epochs`)."""
+    return rf"\b(?:{name})(?![a-z]){_IS}{value}|(?<![\w.]){value} ?(?:as |for )?(?:the |my |a )?(?:{name})\b"
+
+
+_RULES: tuple[tuple[str, str, Callable[[str], object]], ...] = (
+    (
+        "gradient_accumulation",
+        _either(
+            r"(?:gradient |grad )?accum\w*(?: steps?)?(?: over| across| for)?|grad acc|ga", _INT
+        )
+        + rf"|accum\w* (?:\w+ ){{0,3}}?{_INT} (?:steps?|batches|times)",
+        _int,
+    ),
+    (
+        "max_steps",
+        rf"\bmax(?:imum)? steps?{_IS}{_INT}|(?<![\w.]){_INT} (?:\w+ )?(?:optimi[sz]er |training |update |max )?"
+        rf"steps?\b|\bsteps{_IS}{_INT}",
+        _int,
+    ),
+    (
+        "max_length",
+        rf"\b(?:max(?:imum)? (?:sequence |seq )?(?:length|len|tokens|seq(?:uence)?)|sequence length|"
+        rf"seq ?len(?:gth)?|context(?: length| window)?|token limit|cutoff(?: length)?)(?![a-z]){_IS}{_INT}"
+        rf"|\b(?:cut|truncate|crop|trim|clip|limit)\w* (?:\w+ ){{0,4}}?(?:at|to|after){_IS}{_INT}(?: tokens?)?"
+        rf"|(?<![\w.]){_INT} tokens?\b|\blength{_IS}{_INT}",
+        _int,
+    ),
+    (
+        "batch_size",
+        _either(r"(?:micro[- ]?)?batch(?:es)?(?: size)?|bs|mini[- ]?batch(?:es)?(?: size)?", _INT)
+        + rf"|(?<![\w.]){_INT} (?:rows|examples|samples|items|at a time)(?: at a time| at once| per batch| per step)",
+        _int,
+    ),
+    ("rank", _either(r"rank|lora r", _INT) + rf"|\br\s?[=:]?\s?{_INT}", _int),
+    ("alpha", _either("alpha", _INT), _int),
+    ("dropout", rf"\bdropout{_IS}{_FRACTION}|(?<![\w.]){_FRACTION} dropout", _share),
+    (
+        "weight_decay",
+        rf"\b(?:weight decay|wd){_IS}(\d*\.?\d+(?:e-\d+)?)|(\d*\.\d+) weight decay",
+        _rate,
+    ),
+    (
+        "learning_rate",
+        rf"\b(?:learning rate|lr|rate){_IS}{_LR}|(?<![\w.]){_LR} (?:as |for )?(?:the |a )?(?:learning rate|lr)\b"
+        r"|(?<![\w.])(\d+(?:\.\d+)?e-\d+)(?![\w.])",
+        _rate,
+    ),
+    (
+        "epochs",
+        rf"(?<![\w.]){_N} ?(?:full |complete |whole |more |training )?(?:epochs?|passes|pass|ep|rounds?)\b"
+        rf"|\b(?:epochs?|passes|rounds){_IS}{_N}(?! ?(?:%|min|hour|gb|steps|tokens))"
+        rf"|(?:go |pass )(?:through|over) (?:\w+ ){{0,3}}?{_N} times",
+        _number,
+    ),
+    (
+        "trials",
+        rf"(?<![\w.]){_INT} (?:different )?(?:trials?|tries|attempts|combinations|variants)\b"
+        rf"|\btrials{_IS}{_INT}",
+        _int,
+    ),
+    ("memory_gb", rf"(?<![\w.]){_N} ?-?(?:gb|gib|gigs?|gigabytes?|g)\b", _number),
+    ("seed", rf"\bseed{_IS}{_INT}", _int),
+)
+_COMPILED = [(name, re.compile(pattern), convert) for name, pattern, convert in _RULES]
+
+_HELD = (
+    r"hold|held|keep|kept|aside|eval\w*|valid\w*|test\w*|check\w*|reserv\w*|back|split|away|unseen|"
+    r"judg\w*|measur\w*|leave|dev|out"
+)
+_SHARE_WORDS = {
+    "a tenth": 0.1, "1 tenth": 0.1, "one tenth": 0.1, "a fifth": 0.2, "1 fifth": 0.2,
+    "one fifth": 0.2, "a quarter": 0.25, "one quarter": 0.25, "a third": 0.33, "one third": 0.33,
+    "half": 0.5, "an eighth": 0.125, "a twentieth": 0.05,
+}  # fmt: skip
+_RATIO = re.compile(r"(?<![\w.])(\d{1,2}) ?(?:/|-|:|to|and|by) ?(\d{1,2})(?![\w.]|%? ?(?:gb|min))")
+_PERCENT = re.compile(r"(?<![\w.])(\d{1,2}(?:\.\d+)?) ?%")
+_DECIMAL = re.compile(
+    rf"\b(?:eval(?:uation)?|validation|test|hold out|held|holdout) ?(?:fraction|split|share|ratio|size|set|part)?"
+    rf"{_IS}(0?\.\d+)"
+)
+_TRAIN_SHARE = re.compile(
+    r"(\d{2}(?:\.\d+)?) ?% (?:of \w+ (?:\w+ )?)?(?:for|to|goes to|as|in)? ?(?:the |be )?"
+    r"(?:for |used for )?train"
+)
+
+_MINUTES = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?) ?(?:min|mins|minutes?)\b")
+_HOURS = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?) ?(?:h|hrs?|hours?)\b")
+_HOUR_WORDS = (
+    (re.compile(r"\b(?:half an hour|half hour|30 minutes)\b"), 30),
+    (
+        re.compile(r"\b(?:a quarter of an hour|quarter of an hour|a quarter hour|quarter hour)\b"),
+        15,
+    ),
+    (re.compile(r"\b(?:an hour and a half|1 and a half hours?)\b"), 90),
+    (re.compile(r"\b(?:an|1|one) hour\b"), 60),
+    (re.compile(r"\ba minute\b(?= (?:at most|max|long|of))"), 1),
+)
+
+
+def find_quantities(plain: str) -> Values:
+    """Return argument → value for every figure that is clear from its words."""
+    values: Values = {}
+    share = find_share(plain)
+    if share is not None:
+        values["eval_fraction"] = share
+    minutes = find_minutes(plain)
+    if minutes is not None:
+        values["minutes"] = minutes
+    rest = plain
+    for name, pattern, convert in _COMPILED:
+        match = _last(pattern, rest)
+        if match is None:
+            if instead := _instead(pattern, rest):
+                values[name] = convert(instead)
+            continue
+        figure = next(group for group in match.groups() if group)
+        values[name] = convert(figure)
+        rest = rest[: match.start()] + " | " + rest[match.end() :]
+    return values
+
+
+def find_share(plain: str) -> float | None:
+    """Return the share of rows to hold out."""
+    if match := _DECIMAL.search(plain):
+        return float(match[1])
+    if match := _TRAIN_SHARE.search(plain):
+        return round(1 - float(match[1]) / 100, 4)
+    near = re.search(rf"\b(?:{_HELD})\b", plain)
+    for match in _RATIO.finditer(plain):
+        a, b = int(match[1]), int(match[2])
+        if a + b == 100 and min(a, b) > 0:
+            return min(a, b) / 100 if a >= b else b / 100
+    if not near:
+        return None
+    shares = [float(match[1]) for match in _PERCENT.finditer(plain)]
+    if len(shares) == 2 and sum(shares) == 100:
+        return min(shares) / 100
+    if (match := _PERCENT.search(plain)) and "dropout" not in plain[: match.end() + 9]:
+        value = float(match[1]) / 100
+        return round(1 - value, 4) if value > 0.5 and "train" in plain[match.end() :] else value
+    for words, share in _SHARE_WORDS.items():
+        if re.search(rf"\b{words}\b(?! an? hour| hour| as)", plain):
+            return share
+    return None
+
+
+def find_minutes(plain: str) -> float | int | None:
+    """Return a length of time in minutes."""
+    for pattern, value in _HOUR_WORDS:
+        if pattern.search(plain):
+            return value
+    if match := _HOURS.search(plain):
+        total = 60 * float(match[1])
+        if extra := _MINUTES.search(plain, match.end()):
+            total += float(extra[1])
+    elif match := _MINUTES.search(plain):
+        total = float(match[1])
+    else:
+        return None
+    return int(total) if total.is_integer() else total
+
+
+def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    """Return the last figure that is not crossed out: in "not 8, rank 16" it is 16."""
+    found = [m for m in pattern.finditer(text) if not _crossed_out(text, m)]
+    return found[-1] if found else None
+
+
+def _instead(pattern: re.Pattern[str], text: str) -> str | None:
+    """Return the bare figure that replaces a crossed out one: `not rank 64 but 16`."""
+    crossed = [m for m in pattern.finditer(text) if _crossed_out(text, m)]
+    if not crossed:
+        return None
+    bare = re.search(r"(?<![\w.])(\d+(?:\.\d+)?(?:e-\d+)?)(?![\w.]*\w)", text[crossed[-1].end() :])
+    return bare[1] if bare else None
+
+
+def _crossed_out(text: str, match: re.Match[str]) -> bool:
+    before, after = text[: match.start()], text[match.end() :]
+    return bool(
+        re.search(
+            r"(?:\bnot|\binstead of|\brather than|\bno longer|n't (?:use|take|want))\s+(?:an? |the )?$",
+            before,
+        )
+        or re.match(r"\s*(?:is|are|was|seems?|looks?) (?:way |far |much |a bit )?too\b", after)
+    )
+
+
+_RELATIVE = re.compile(
+    r"\b(smaller|bigger|larger|higher|lower|fewer|more|less|longer|shorter|double|twice|half|halve|"
+    r"reduce|increase|raise|decrease|slower|faster|greater)\b"
+)
+_UP = frozenset(
+    [
+        "bigger",
+        "larger",
+        "higher",
+        "more",
+        "longer",
+        "double",
+        "twice",
+        "increase",
+        "raise",
+        "greater",
+    ]
+)
+_TARGETS = (
+    ("batch_size", r"batch(?:es)?(?: size)?|bs"),
+    ("rank", r"rank|adapter"),
+    ("alpha", r"alpha"),
+    ("learning_rate", r"learning rate|lr"),
+    ("epochs", r"epochs?|passes|train(?:ing)?"),
+    ("max_length", r"length|tokens|sequence"),
+    ("dropout", r"dropout"),
+    ("max_steps", r"steps"),
+)
+
+
+def find_relative(plain: str) -> dict[str, float]:
+    """Return argument → factor for wishes such as `a smaller batch` or `double the rank`."""
+    factors: dict[str, float] = {}
+    for match in _RELATIVE.finditer(plain):
+        window = plain[max(0, match.start() - 24) : match.end() + 24]
+        factor = 2.0 if match[1] in _UP else 0.5
+        for name, words in _TARGETS:
+            if name not in factors and re.search(rf"\b(?:{words})\b", window):
+                factors[name] = factor
+                break
+    return factors

@@ -1,0 +1,289 @@
+"""From plain words to wishes: which things a person wants, in which order."""
+
+# Patterns are easier to check in one line than wrapped.
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass, replace
+
+from assistant.brains.guided.cues import ENOUGH, load_cues
+from assistant.brains.guided.wording import Utterance
+
+ACTIONS = (
+    "inspect|look|check|examine|analyse|preview|show|describe|prepare|clean|dedupe|split|tidy|drop|remove|delete|"
+    "recommend|suggest|estimate|tell|explain|train|finetune|tune|teach|start|run|launch|stop|cancel|resume|continue|"
+    "evaluate|eval|test|measure|judge|export|convert|quantize|merge|try|ask|forget|erase|list|give|make|build|hold|"
+    "compare|report|write|begin|kickoff|deploy|see|do|use|get"
+)
+_SENTENCE = re.compile(r"(?<=[.!?;])\s+|\n+")
+_NEXT = re.compile(
+    rf",? (?:and )?(?:then|afterwards?|after that|next|finally|once done|when done)[ ,]+"
+    rf"|,? and (?:also |please |just |maybe |to |then )*(?=(?:{ACTIONS})\b)"
+    rf"|,\s*(?:please |also )?(?=(?:{ACTIONS})\b)"
+)
+_NEGATED = re.compile(
+    r"(?:\bdon't|\bnot|\bnever|\bno need to|\bwithout|\bno|\brather than|\binstead of|\bbefore (?:you|we|i|the|any|i do)?|"
+    r"\bstop|\bneither|\bnor|\bdidn't|\bdoesn't|\bwon't|\bisn't|\baren't|\bavoid|\bhaven't|\bnothing to|\bshouldn't|\bnot yet)"
+    r"(?: want| wish| intend| like| plan| need| ask(?:ed)?| going| ready| me| you| it| us| to| any| a| the| just| yet|"
+    r" really| actually| have| start(?:ing)?| do(?:ing)?| run(?:ning)?| for| be| begin(?:ning)?| want(?:ed)?| sure| begin)*\s*$"
+)
+_LATER = re.compile(r"^(?:\W*)(?:yet|for now|at the moment|right now yet|so far|just yet)\b")
+_QUESTION_START = re.compile(
+    r"^(?:(?:and|so|but|ok|okay|well|hm+|hmm|wait|oh|ah|hey|hi|hello|please|sorry|yes|no|luthier|btw|also|then|just|tell me|"
+    r"i wonder|i was wondering|wondering|do you know|any idea|remind me|meanwhile|by the way|quick question|question|"
+    r"on earth|before (?:we|i) (?:begin|start|train|decide|go on)|first)[,: ]+)*"
+    r"(?:what|what's|which|how|how's|why|when|where|who|is|are|does|did|was|were|should|has|have|whether|if|am|will|would|"
+    r"do (?:i|we|they|you (?:think|know))|may i ask|might|could it|can it|can lora|shall i)\b"
+)
+_REQUEST = re.compile(
+    r"\b(?:can|could|would|will|won't|can't) (?:you|we|u)\b|\bwould you mind\b|\bdo you mind\b|\bmay i (?:ask|have|get|see)\b"
+    r"|\bcan i (?:have|get|see)\b|\bcould i (?:have|get|see)\b|\bwhy (?:don't|not) (?:you|we|just|let's)?\b|\bshall we\b|\bhow about (?:we|you|training|a)\b"
+    r"|\bwould be (?:great|nice|lovely|cool|good|grateful|happy|glad)\b|\bi'd (?:be grateful|appreciate|love|like)\b|\bis it possible (?:to|that you)\b"
+)
+_HYPOTHETICAL = re.compile(
+    r"\bshould (?:i|we|one)\b|\bwhat if\b|\bwhat (?:would|will|does|might|could) (?:happen|it|a |the |training|be)\b|\bif (?:i|we|you) (?:were to |would )?"
+    r"(?:train|tune|finetune|start|use|take|trained|tuned|used|took)\w*\b(?!.{0,40}\bplease\b)|\bwould (?:it|that|training|tuning|finetuning|lora|qlora|dora|the|a|an|i|my)\b"
+    r"|\bdo (?:i|we) (?:need|have|want) to\b|\bhow (?:do|does|would|could|can|should|is|are|long|much|many|big|expensive|slow|fast) \b"
+    r"|\bis it (?:worth|better|wise|smart|a good|sensible|ok|okay|safe|necessary|enough|too)\b|\bworth (?:it|training|tuning|finetuning|to)\b|\bdoes it make sense\b"
+    r"|\bi wonder\b|\bwondering (?:if|whether)\b|\bwhen (?:should|would|do)\b|\bwhy (?:should|would|do|does|did)\b|\bwhat (?:does|do|is|are|was)\b"
+    r"|\bwhich (?:method|way|approach|model|one)\b|\bwould (?:\w+ ){1,6}(?:fit|take|cost|need|be|work|help)\b"
+)
+_WEAK_PREPARE = 2.4
+_DEFERRED = frozenset({"evaluate", "export", "try", "show", "report", "compare"})
+_ACTS = frozenset({"start", "prepare", "forget", "cancel", "resume", "export"})
+
+
+@dataclass(frozen=True)
+class Wish:
+    """One thing a person wants.
+
+    Attributes:
+        score: Strength of the evidence.
+        clause: The words it was found in.
+        question: It was put as a question, not as a request.
+    """
+
+    intent: str
+    score: float
+    clause: str
+    question: bool = False
+
+
+@dataclass(frozen=True)
+class Understanding:
+    """What a message says.
+
+    Attributes:
+        wishes: In the order in which they are to be met.
+        banned: Intents the person does not want now.
+        fragments: Clauses without a wish of their own.
+    """
+
+    wishes: tuple[Wish, ...]
+    banned: frozenset[str]
+    fragments: tuple[str, ...]
+
+    @property
+    def first(self) -> str | None:
+        """Intent of the first wish."""
+        return self.wishes[0].intent if self.wishes else None
+
+
+def understand(said: Utterance) -> Understanding:
+    """Return the wishes in a message."""
+    if wish := _leading(said.plain):
+        return Understanding((wish,), frozenset(), ())
+    wishes: list[Wish] = []
+    banned: set[str] = set()
+    fragments: list[str] = []
+    for clause in clauses(said.plain):
+        wish, refused = read_clause(clause)
+        banned |= refused
+        if wish is None:
+            fragments.append(clause)
+        else:
+            wishes.append(wish)
+    return Understanding(tuple(_ordered(wishes, banned)), frozenset(banned), tuple(fragments))
+
+
+def _leading(plain: str) -> Wish | None:
+    """`try: …` takes all that follows as the prompt, whatever it says."""
+    scores = _scores(plain.split(":", 1)[0] + ":") if ":" in plain else {}
+    if scores and max(scores, key=lambda k: scores[k]) == "try" and scores["try"] >= 2.2:
+        return Wish("try", scores["try"], plain)
+    return None
+
+
+def clauses(plain: str) -> list[str]:
+    """Split a message where one wish ends and the next may begin."""
+    found: list[str] = []
+    for sentence in _SENTENCE.split(plain):
+        if not sentence.strip():
+            continue
+        parts = [p.strip(" ,;") for p in _NEXT.split(sentence)]
+        found += [part for part in parts if part]
+    return found
+
+
+def read_clause(clause: str) -> tuple[Wish | None, set[str]]:
+    """Return the strongest wish of a clause, and the intents it rules out."""
+    kept, refused = _negations(clause)
+    scores = _scores(kept)
+    question = is_question(kept)
+    if question or _HYPOTHETICAL.search(kept):
+        _weaken_acts(scores, kept)
+    _settle(scores, kept)
+    if not scores:
+        return None, refused
+    intent = max(scores, key=lambda name: scores[name])
+    if scores[intent] < ENOUGH:
+        return None, refused
+    return Wish(intent, scores[intent], kept, question), refused - {intent}
+
+
+def is_question(clause: str) -> bool:
+    """Return whether a clause asks rather than requests."""
+    if _REQUEST.search(clause) and not re.search(r"\b(?:should|what|which|how)\b.*\?$", clause):
+        return False
+    return bool(_QUESTION_START.search(clause))
+
+
+def _scores(clause: str) -> dict[str, float]:
+    scores: dict[str, float] = defaultdict(float)
+    for intent, weight, pattern in load_cues():
+        if pattern.search(clause):
+            scores[intent] = (
+                max(scores[intent] + 0.3 * weight, weight) if intent in scores else weight
+            )
+    return dict(scores)
+
+
+def _negations(clause: str) -> tuple[str, set[str]]:
+    """Cut out what is negated: `don't train yet, just look` is a wish to look, and none to train."""
+    refused: set[str] = set()
+    kept = clause
+    for intent, _, pattern in load_cues():
+        if intent not in _ACTS | {"inspect", "evaluate", "try"}:
+            continue
+        match = pattern.search(kept)
+        while match:
+            if not _NEGATED.search(kept[: match.start()].rstrip() + " ") and not _negated_inside(
+                match[0]
+            ):
+                break
+            refused.add(intent)
+            tail = re.split(r"[,;]| but | just | only |: ", kept[match.end() :], maxsplit=1)
+            rest = tail[1] if len(tail) > 1 else ""
+            head = _NEGATED.sub(" ", kept[: match.start()].rstrip() + " ")
+            kept = f"{head.strip()} {rest.strip()}".strip()
+            match = pattern.search(kept)
+    return kept, refused
+
+
+def _negated_inside(text: str) -> bool:
+    return bool(
+        re.search(
+            r"(?:\bdon't|\bnot|\bno|\bwithout|\bnever) (?:\w+ ){0,3}(?:train|finetun|tun|start|run|delete|forget|export|stop|cancel)\w*",
+            text,
+        )
+        and not re.match(r"(?:no|not),", text)
+    )
+
+
+def _weaken_acts(scores: dict[str, float], clause: str) -> None:
+    """A question about doing something is not a wish to do it."""
+    if _REQUEST.search(clause) and not _HYPOTHETICAL.search(clause):
+        return
+    asks_start = scores.pop("start", 0.0)
+    for intent in ("forget", "cancel", "resume", "prepare", "export"):
+        if intent in scores and not (intent == "export" and _REQUEST.search(clause)):
+            scores[intent] *= 0.5
+    others = {k: v for k, v in scores.items() if k not in _ACTS and v >= ENOUGH}
+    if asks_start and not others:
+        scores["recommend"] = max(scores.get("recommend", 0.0), 2.1)
+
+
+def _settle(scores: dict[str, float], clause: str) -> None:
+    """Weigh intents against each other where their words overlap."""
+    has_job = bool(re.search(r"\bjob\d+\b", clause))
+    has_file = bool(re.search(r"\bfile\d+\b", clause))
+    if has_job and not has_file and "inspect" in scores:
+        scores["show"] = max(scores.get("show", 0), scores.pop("inspect"))
+    if "start" in scores and "try" in scores and has_file:
+        scores.pop("try")
+    if "estimate" in scores and ("explain" in scores or "recommend" in scores):
+        scores["estimate"] += 1
+    if "recommend" in scores and "explain" in scores:
+        about_data = has_file or re.search(
+            r"\b(?:my|our|this|i have|we have|gb|for (?:it|that|this))\b", clause
+        )
+        scores["recommend" if about_data else "explain"] += 1
+    if (
+        "hardware" in scores
+        and "estimate" in scores
+        and re.search(r"\b(?:have|free|this machine)\b", clause)
+    ) and not re.search(r"\b(?:need|train|tun|fit|run|take)\w*\b", clause):
+        scores.pop("estimate")
+    if "diagnose" in scores and "show" in scores:
+        scores["diagnose"] += 1
+    if "evaluate" in scores and "show" in scores:
+        scores["evaluate"] += 0.5
+    if {"export", "start"} <= scores.keys() and re.search(r"\bexport\b", clause):
+        scores.pop("start")
+    if "models" in scores and "jobs" in scores and re.search(r"\b(?:my|i|trained)\b", clause):
+        scores["jobs"] += 1
+    if (
+        "start" in scores
+        and re.search(r"\b(?:trained|tuned|finetuned) model\b", clause)
+        and scores["start"] < 3
+    ):
+        scores["start"] -= 1
+    if "prepare" in scores and "start" in scores and scores["prepare"] < _WEAK_PREPARE:
+        scores.pop("prepare")
+    if (
+        "prepare" in scores
+        and scores["prepare"] >= 2.5
+        and "start" in scores
+        and not re.search(
+            r"\b(?:train|finetune|tune|teach) (?:a|it|the|on|with|me|this|that)\b", clause
+        )
+    ):
+        scores.pop("start")
+    if "jobs" in scores and "inspect" in scores and not has_file:
+        scores["jobs"] += 1
+    if "identity" in scores and "models" in scores:
+        scores.pop("models")
+
+
+def _ordered(wishes: list[Wish], banned: set[str]) -> list[Wish]:
+    """Merge repeated wishes, and let details of one wish not become another."""
+    kept: list[Wish] = []
+    intents = {wish.intent for wish in wishes}
+    for wish in wishes:
+        if (
+            wish.intent in banned
+            and wish.intent in _ACTS
+            and not any(w.intent == wish.intent and w.score > wish.score for w in wishes)
+            and wish.question
+        ):
+            continue
+        if wish.intent == "prepare" and wish.score < _WEAK_PREPARE and "start" in intents:
+            continue
+        small_talk = {"greet", "thanks", "bye", "help"}
+        if wish.intent in small_talk and intents - small_talk:
+            continue
+        same = next((i for i, w in enumerate(kept) if w.intent == wish.intent), None)
+        if same is not None and wish.intent not in {"explain", "try"}:
+            joined = f"{kept[same].clause} ; {wish.clause}"
+            kept[same] = replace(kept[same], clause=joined, score=max(kept[same].score, wish.score))
+            continue
+        kept.append(wish)
+    return kept
+
+
+def is_deferred(intent: str) -> bool:
+    """Return whether a wish needs a finished run, so that it waits when a training is planned."""
+    return intent in _DEFERRED
