@@ -23,7 +23,7 @@ from tools.settings import Settings
 
 LOCAL = "127.0.0.1"
 MAX_MESSAGE_BYTES = 1 << 20
-_START_PATIENCE_S = 90.0
+_START_PATIENCE_S = 180.0
 _LOOK_EVERY_S = 0.05
 _LOG_LINES = 3
 
