@@ -12,7 +12,7 @@ from ui.suite.matching import MadeCall, Match, Resolver, match_alternatives, mat
 IDS = {"old": "tickets-1", "new1": "reviews-2"}
 RESOLVER = Resolver(
     job=IDS.get,
-    same_job=lambda text, job: text == job or (text == "latest" and job == "reviews-2"),
+    same_job=lambda text, job, tool: text == job or (text == "latest" and job == "reviews-2"),
     path=lambda text: text.removeprefix("./").replace("reviews@a1", "reviews.csv"),
 )
 
@@ -98,6 +98,12 @@ def test_an_absent_argument_holds_where_it_is_the_default() -> None:
     call = MadeCall("list_jobs", {}, offered=frozenset({"limit"}), defaults={"limit": 20})
     assert match([wanted("list_jobs", limit=20)], [call]).holds
     assert not match([wanted("list_jobs", limit=3)], [call]).holds
+
+
+def test_a_job_left_out_is_the_latest() -> None:
+    call = MadeCall("try_model", {}, offered=frozenset({"job"}), defaults={"job": None})
+    assert match([wanted("try_model", job="@new1")], [call]).holds
+    assert not match([wanted("try_model", job="@old")], [call]).holds
 
 
 def test_an_argument_the_product_lacks_is_counted_apart() -> None:

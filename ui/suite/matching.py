@@ -45,12 +45,13 @@ class Resolver:
 
     Attributes:
         job: Reference without its `@` → id of the job, or None where it is not there (yet).
-        same_job: Whether what a call names (an id, a number, `latest`) is the job of that id.
+        same_job: Whether what a call of that tool names (an id, a number, `latest`, or nothing)
+            is the job of that id.
         path: Text of a path or of a prepared version → the source file that it means.
     """
 
     job: Callable[[str], str | None]
-    same_job: Callable[[str, str], bool]
+    same_job: Callable[[str, str, str], bool]
     path: Callable[[str], str]
 
 
@@ -127,7 +128,11 @@ def compare_arguments(expected: ExpectedCall, made: MadeCall, resolver: Resolver
         if given is _MISSING or given is None:
             given = _held_by_default(name, made)
         present = given is not _MISSING
-        if equal(wanted, given if present else None, name, resolver) and (present or not wanted):
+        if name == "job" and isinstance(wanted, str) and wanted.startswith("@"):
+            same = _same_job(wanted, given if present else None, made.tool, resolver)
+        else:
+            same = equal(wanted, given if present else None, name, resolver)
+        if same and (present or not wanted):
             score.right += 1
         else:
             score.wrong += 1
@@ -213,8 +218,7 @@ def _equal_text(wanted: str, given: Any, name: str, resolver: Resolver) -> bool:
     if wanted.startswith("re:"):
         return re.search(wanted[3:], str(given)) is not None
     if re.fullmatch(r"@[\w-]+", wanted):
-        job = resolver.job(wanted[1:])
-        return job is not None and resolver.same_job(str(given), job)
+        return _same_job(wanted, given, "", resolver)
     if name in _PATH_ARGUMENTS and isinstance(given, str):
         return resolver.path(wanted) == resolver.path(given)
     if isinstance(given, list | tuple):
@@ -222,6 +226,11 @@ def _equal_text(wanted: str, given: Any, name: str, resolver: Resolver) -> bool:
     if isinstance(given, bool):
         return _plain_bool(wanted) is given
     return _words(wanted) == _words(given) or _equal_numbers(wanted, given)
+
+
+def _same_job(wanted: str, given: Any, tool: str, resolver: Resolver) -> bool:
+    job = resolver.job(wanted[1:])
+    return job is not None and resolver.same_job(str(given or "latest"), job, tool)
 
 
 def _equal_numbers(wanted: Any, given: Any) -> bool:

@@ -12,9 +12,10 @@ from pathlib import Path
 from tools.context import Context
 from tools.datasets.manifest import read_manifest
 from tools.errors import BadInput, NotFound, ToolError
+from tools.evaluate.request import newest_training
 from tools.history.jobs import JobRecord
 from tools.history.spec import JobKind, TrainingSpec
-from tools.jobs.find import find_job
+from tools.jobs.find import LATEST, find_job
 from tools.paths import locate
 from tools.settings import Settings, extra_environment, read_settings
 from ui.suite.cases import Case, Rows, Setup
@@ -26,6 +27,8 @@ from ui.suite.shelf import Shelf
 from ui.suite.standins import StandIns
 
 _SHORTEST_CANARY = 6
+_OF_FINISHED_RUNS = frozenset({"evaluate_model", "export_model", "try_model"})
+"""For these `latest` is the newest run that succeeded."""
 
 
 @dataclass
@@ -77,10 +80,13 @@ class World:
         number = int(match[1]) if match else 0
         return started[number - 1].id if 0 < number <= len(started) else None
 
-    def same_job(self, text: str, job_id: str) -> bool:
+    def same_job(self, text: str, job_id: str, tool: str) -> bool:
         """Return whether a call's text (an id, a number, `latest`) means this job."""
+        latest = text.strip().lower() in LATEST
+        kinds: tuple[JobKind | None, ...] = (None, "train")
         try:
-            kinds: tuple[JobKind | None, ...] = (None, "train")
+            if latest and tool in _OF_FINISHED_RUNS:
+                return newest_training(self.ctx).id == job_id
             return job_id in {find_job(self.ctx, text, kind=kind).id for kind in kinds}
         except ToolError:
             return text.strip().casefold() == job_id.casefold()

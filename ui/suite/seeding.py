@@ -7,7 +7,6 @@ with digests, exit file), and no weights that could be loaded: stand-ins answer 
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,6 +22,7 @@ from tools.jobs.ending import Ending, write_durably, write_ending
 from tools.paths import locate
 from ui.suite.cases import SeedJob
 from ui.suite.curves import STEPS, error_text, events_of, final_eval_loss
+from ui.suite.judging import leave_judgement
 
 _DURATION = timedelta(minutes=4)
 _ENDED = frozenset({"succeeded", "failed", "cancelled"})
@@ -77,7 +77,8 @@ def _seed(ctx: Context, database: Path, job: SeedJob) -> JobRecord:
         artifacts = make_artifacts(folder, record)
         if job.state == "succeeded":
             store.jobs.record(record.id, artifacts=artifacts, measured=_measured())
-    store.jobs.record(record.id, metrics=_metrics(job))
+            store.jobs.record(record.id, **leave_judgement(folder, record.id, _figures(job)))
+    store.jobs.record(record.id, metrics=job.metrics)
     clock.now = min(began + _DURATION, utc_now())
     if job.state != "running":
         _end(store, folder, record, job)
@@ -135,14 +136,9 @@ def _imagined(ctx: Context, job: SeedJob) -> dict[str, Any]:
     }
 
 
-def _metrics(job: SeedJob) -> dict[str, Any]:
-    if job.state != "succeeded":
-        return job.metrics
-    loss = final_eval_loss(job)
-    known = {"eval_loss": round(loss, 4), "perplexity": round(math.exp(loss), 3)}
-    if "eval_loss" in job.metrics:
-        known = {}
-    return known | job.metrics
+def _figures(job: SeedJob) -> dict[str, Any]:
+    loss = round(final_eval_loss(job), 4)
+    return {"eval_loss": loss} | job.metrics
 
 
 def _predicted() -> dict[str, float]:

@@ -14,7 +14,7 @@ from typing import Any
 from tools.context import Context, utc_now
 from tools.history.events import Progress
 from tools.history.jobs import JobRecord
-from tools.history.spec import EvaluationSpec, ExportSpec
+from tools.history.spec import EvaluationSpec, ExportSpec, TrainingSpec
 from tools.history.store import Store
 from tools.jobs.ending import (
     CANCEL_FILE,
@@ -27,18 +27,15 @@ from tools.jobs.ending import (
 from tools.jobs.reconcile import reconcile
 from tools.settings import Settings
 from ui.suite import stub_worker
+from ui.suite.judging import leave_judgement
 from ui.suite.seeding import make_artifacts
 
 _STOPS_WITHIN_S = 5.0
 _BASE_SAYS = "I am not sure."
 _TUNED_SAYS = "delivery"
-METRICS: dict[str, Any] = {
-    "eval_loss": 0.41, "base_eval_loss": 3.2, "perplexity": 1.51, "base_perplexity": 24.5,
-    "accuracy": 0.9, "accuracy_low": 0.84, "accuracy_high": 0.94,
-    "base_accuracy": 0.2, "base_accuracy_low": 0.14, "base_accuracy_high": 0.27,
-    "macro_f1": 0.88, "base_macro_f1": 0.1, "majority_share": 0.22, "n": 160,
-    "verdict": "ship", "verdict_text": "The tuned model is clearly better than its base.",
-}  # fmt: skip
+_LABELS: dict[str, Any] = {"accuracy": 0.9, "base_accuracy": 0.2, "eval_loss": 0.41, "n": 160}
+_TEXTS: dict[str, Any] = {"eval_loss": 0.55, "base_eval_loss": 3.2, "n": 160}
+_FIGURES = ("accuracy", "base_accuracy", "eval_loss", "base_eval_loss")
 _EXPORTED: dict[str, Any] = {
     "parity": {"passed": True, "agreement": 1.0},
     "tokens_per_second": {"torch": 210.0, "onnx_fp32": 540.0, "onnx_int4": 700.0},
@@ -129,11 +126,15 @@ def _record_end(settings: Settings, job_id: str, process: subprocess.Popen[str])
 
 def _end_well(settings: Settings, store: Store, record: JobRecord) -> None:
     folder = settings.job_folder(record.id)
-    if record.kind == "train":
-        store.jobs.record(record.id, metrics=METRICS, artifacts=make_artifacts(folder, record))
+    if isinstance(record.spec, TrainingSpec):
+        store.jobs.record(record.id, artifacts=make_artifacts(folder, record))
+        figures = _LABELS if record.spec.labels else _TEXTS
+        store.jobs.record(record.id, **leave_judgement(folder, record.id, figures))
         (folder / "log.txt").touch()
     elif isinstance(record.spec, EvaluationSpec):
-        store.jobs.record(record.id, metrics=METRICS)
+        known = store.jobs.get(record.spec.job).metrics
+        figures = {name: known[name] for name in _FIGURES if name in known}
+        store.jobs.record(record.id, **leave_judgement(folder, record.id, figures))
     elif isinstance(record.spec, ExportSpec):
         store.jobs.record(
             record.id,
