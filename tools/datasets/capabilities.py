@@ -51,6 +51,10 @@ def inspect_dataset(
     input_column: Column_ = None,
     output_column: Column_ = None,
     sample_rows: Annotated[int, Field(description="Mapped rows to show.", ge=0, le=50)] = 3,
+    lens: Annotated[
+        bool,
+        Field(description="Show token by token what is trained and what is masked."),
+    ] = False,
     *,
     ctx: Context,
 ) -> DatasetReport:  # fmt: skip
@@ -66,6 +70,7 @@ def inspect_dataset(
         input_column=input_column,
         output_column=output_column,
         sample_rows=sample_rows,
+        lens=lens,
     )
 
 

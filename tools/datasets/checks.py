@@ -190,7 +190,7 @@ def turn_codes(turns: list[Any], *, answered: bool = True) -> set[str]:
     spoken = [role for role in roles if role != "system"]
     if any(one == two for one, two in pairwise(spoken)) and not _tooled(turns):
         codes.add("role_order")
-    if spoken and spoken[0] == "assistant":
+    if spoken and spoken[0] == "assistant" and len(known) == len(messages):
         codes.add("role_order")
     if "system" in roles[1:]:
         codes.add("role_order")

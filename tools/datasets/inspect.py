@@ -3,29 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from tools.context import Context
 from tools.datasets.checks import RowChecks
 from tools.datasets.choose import ASK_BELOW, Reading, choose, describe
 from tools.datasets.example import Example
 from tools.datasets.gather import Gathered, gather
+from tools.datasets.lens import (
+    LensPreview,
+    TokenLengths,
+    lens_or_reason,
+    model_text,
+    token_lengths,
+    truncation,
+)
 from tools.datasets.limits import Deadline
 from tools.datasets.locate import Located, find_source
 from tools.datasets.mapping import Mapping
 from tools.datasets.prepare import mapping_of
 from tools.datasets.problems import Problem, in_order, merged, problem
 from tools.datasets.quality import find_problems
-from tools.datasets.report import DatasetReport, Preview, TokenLengths
+from tools.datasets.report import DatasetReport, Preview
 from tools.datasets.signs import language_of_text
 from tools.datasets.source import Source, open_source
-from tools.datasets.tokens import Counter, token_counter
 
 INSPECT_SECONDS = 60.0
 """A scan that takes longer stops there and says that it read only a part."""
-CANDIDATE_LENGTHS = (128, 256, 512, 1024, 2048, 4096)
-_COUNTED = 1000
-_COUNTED_CHARACTERS = 500_000
-"""Rows and characters that are tokenized; the rest is scaled from them."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What the caller wants to see: under which model, how many rows, with the label lens."""
+
+    model: str | None
+    rows: int
+    lens: bool
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a model's tokenizer and template say about the rows."""
+
+    lengths: TokenLengths | None
+    lens: LensPreview | None
+    problems: list[Problem]
+
+
+def _measure(ctx: Context, found: Gathered, problems: Sequence[Problem], view: View) -> Measured:
+    reader = model_text(ctx, view.model)
+    lengths = token_lengths(reader, found)
+    lens = lens_or_reason(reader, view.model, found, view.rows) if view.lens else None
+    everything = [*problems, *truncation(reader, lengths, found), *(lens.problems if lens else ())]
+    return Measured(lengths, lens, list(in_order(merged(everything))))
 
 
 def inspect_file(
@@ -37,6 +67,7 @@ def inspect_file(
     input_column: str | None = None,
     output_column: str | None = None,
     sample_rows: int = 3,
+    lens: bool = False,
 ) -> DatasetReport:
     """Read a dataset and report on it. Read-only.
 
@@ -45,23 +76,19 @@ def inspect_file(
     """
     located = find_source(ctx, path)
     if located.manifest:
-        return _inspect_version(ctx, located, model, sample_rows)
+        return _inspect_version(ctx, located, View(model, sample_rows, lens))
     source = open_source(located.path)
     reading = choose(
         source, template=template, input_column=input_column, output_column=output_column
     )
     checks = RowChecks(reading.mapping, reading.columns)
     found = gather(source, reading.mapping, Deadline(INSPECT_SECONDS), checks)
-    problems = in_order(
-        merged(
-            [
-                *source.problems(),
-                *checks.problems(),
-                *find_problems(found, reading.mapping, reading.columns),
-            ]
-        )
-    )
-    return _report(ctx, located, source, reading, found, problems, model, sample_rows)
+    problems = [
+        *source.problems(),
+        *checks.problems(),
+        *find_problems(found, reading.mapping, reading.columns),
+    ]
+    return _report(ctx, located, source, reading, found, problems, View(model, sample_rows, lens))
 
 
 def _report(
@@ -71,10 +98,10 @@ def _report(
     reading: Reading,
     found: Gathered,
     problems: Sequence[Problem],
-    model: str | None,
-    sample_rows: int,
+    view: View,
 ) -> DatasetReport:
     mapping = reading.mapping
+    measured = _measure(ctx, found, problems, view)
     return DatasetReport(
         path=located.named,
         name=located.name,
@@ -88,11 +115,12 @@ def _report(
         objective=mapping.objective,
         columns=dict(mapping.columns),
         label_counts=found.label_counts(),
-        token_lengths=token_lengths(token_counter(ctx, model), found),
+        token_lengths=measured.lengths,
         splits=dict(found.split_rows),
         languages=languages(found),
-        problems=[*problems],
-        preview=previews(found, sample_rows),
+        problems=measured.problems,
+        lens=measured.lens,
+        preview=previews(found, view.rows),
         alternatives=list(reading.others),
         mapping=mapping,
         template=mapping.template,
@@ -101,19 +129,15 @@ def _report(
     )
 
 
-def _inspect_version(
-    ctx: Context, located: Located, model: str | None, sample_rows: int
-) -> DatasetReport:
+def _inspect_version(ctx: Context, located: Located, view: View) -> DatasetReport:
     """Report on a prepared version, whose rows are already in canonical form."""
+    from tools.datasets.version import gather_version  # noqa: PLC0415 - brings pyarrow
+
     manifest = located.manifest
     assert manifest is not None
     mapping = mapping_of(manifest)
-    found = Gathered()
-    problems: list[Problem] = []
-    from tools.datasets.version import gather_version  # noqa: PLC0415 - brings pyarrow
-
     found = gather_version(located.path, manifest)
-    problems = list(in_order(find_problems(found, mapping, {})))
+    measured = _measure(ctx, found, find_problems(found, mapping, {}), view)
     return DatasetReport(
         path=located.named,
         name=manifest.id,
@@ -127,11 +151,12 @@ def _inspect_version(
         objective=manifest.objective,
         columns=dict(manifest.columns),
         label_counts=found.label_counts(),
-        token_lengths=token_lengths(token_counter(ctx, model), found),
+        token_lengths=measured.lengths,
         splits={str(name): count for name, count in manifest.splits.items()},
         languages=languages(found),
-        problems=problems,
-        preview=previews(found, sample_rows),
+        problems=measured.problems,
+        lens=measured.lens,
+        preview=previews(found, view.rows),
         alternatives=[],
         mapping=mapping,
         template=manifest.template,
@@ -148,37 +173,6 @@ def task_of(mapping: Mapping, found: Gathered) -> str:
         if asked > 0.8 * len(openings):
             return "summarization"
     return mapping.task
-
-
-def token_lengths(counter: Counter, found: Gathered) -> TokenLengths | None:
-    """Return percentiles of tokens per row from an even sample of the kept rows."""
-    if not found.kept:
-        return None
-    characters = sum(e.characters for _, e in found.kept)
-    step = max(1, len(found.kept) // _COUNTED, -(-characters // _COUNTED_CHARACTERS))
-    texts = [f"{e.asked}\n{e.answer}" if e.asked else e.answer for _, e in found.kept[::step]]
-    counts = counter.count(texts)
-    sizes = sorted(found.lengths)
-    per_character = sum(counts) / max(sum(map(len, texts)), 1)
-    ordered = sorted(counts)
-    longest = max(ordered[-1], round(sizes[-1] * per_character))
-    return TokenLengths(
-        p50=_at(ordered, 0.5),
-        p95=_at(ordered, 0.95),
-        p99=_at(ordered, 0.99),
-        max=longest,
-        basis=counter.basis,
-        sampled=len(counts),
-        cut={
-            str(length): round(sum(c > length for c in counts) / len(counts), 4)
-            for length in CANDIDATE_LENGTHS
-        },
-        per_epoch=round(sum(sizes) * per_character),
-    )
-
-
-def _at(ordered: Sequence[int], share: float) -> int:
-    return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
 
 
 def languages(found: Gathered) -> list[str]:

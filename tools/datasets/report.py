@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from tools.datasets.lens import LensPreview, TokenLengths
 from tools.datasets.manifest import Manifest, Step
 from tools.datasets.mapping import Mapping
 from tools.datasets.problems import Problem
@@ -13,28 +14,6 @@ from tools.datasets.quarantine import disarm, name_list, shorten, untrusted_bloc
 from tools.reports import Report
 
 _SHOWN_PROBLEMS = 6
-
-
-class TokenLengths(BaseModel):
-    """Tokens per row (what is read and what is written together).
-
-    Attributes:
-        basis: Which tokenizer counted; without one an estimate from characters.
-        sampled: Rows that were counted.
-        cut: Length → share of rows that would be cut at it.
-        per_epoch: Estimated tokens in one pass over all rows.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    p50: int
-    p95: int
-    p99: int
-    max: int
-    basis: str
-    sampled: int
-    cut: dict[str, float]
-    per_epoch: int
 
 
 class Preview(BaseModel):
@@ -79,6 +58,7 @@ class DatasetReport(Report):
     alternatives: list[Mapping]
     mapping: Mapping
     template: str | None
+    lens: LensPreview | None = None
     version: str | None = None
     sampled: bool = False
     next_step: str = ""
@@ -102,6 +82,8 @@ class DatasetReport(Report):
         parts.append(self._problems())
         if self.preview:
             parts.append(untrusted_block("rows as they would be trained", self._shown(), 1200))
+        if self.lens:
+            parts.append(self._lens(self.lens))
         if self.next_step:
             parts.append(self.next_step)
         return "\n".join(part for part in parts if part)
@@ -158,6 +140,16 @@ class DatasetReport(Report):
             lines.append(f"- {p.severity} {p.code}: {disarm(p.message)}{rows} {disarm(p.fix)}")
         more = len(self.problems) - _SHOWN_PROBLEMS
         return "\n".join(lines + ([f"- and {more} more"] if more > 0 else []))
+
+    @staticmethod
+    def _lens(lens: LensPreview) -> str:
+        own = "its own chat template" if lens.own_template else "a plain template (it has none)"
+        model = shorten(disarm(lens.model), 80)
+        said = (
+            f"Label lens: under {model} with {own}, {lens.trained_share:.0%} of the tokens are "
+            "trained; the rest is masked. Trained text stands in double brackets, ■ is the end."
+        )
+        return said + "\n" + untrusted_block("tokens as trained", lens.lines(), 1500)
 
     def _shown(self) -> list[str]:
         lines = []

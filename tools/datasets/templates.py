@@ -192,6 +192,7 @@ def read_model_text(folder: Path, name: str) -> ModelText:
             f"The tokenizer of {name} cannot be read.", hint="Download the model again."
         ) from error
     config = _json(folder / "tokenizer_config.json")
+    _as_transformers_reads_it(tokenizer, config)
     decoder = config.get("added_tokens_decoder") or {}
     tokenizer.add_special_tokens(
         [
@@ -213,6 +214,28 @@ def read_model_text(folder: Path, name: str) -> ModelText:
         special=special,
         stops=stops,
         context=context if isinstance(context, int) else None,
+    )
+
+
+def _as_transformers_reads_it(tokenizer: Any, config: dict[str, Any]) -> None:
+    """Mark word beginnings as transformers 5 does for Llama's first vocabulary.
+
+    Its `LlamaTokenizer` puts a mark before the first word only (unless `legacy`), where the
+    file's own normalizer puts one behind every special token too.
+    """
+    if str(config.get("tokenizer_class")).removesuffix("Fast") != "LlamaTokenizer":
+        return
+    if "Prepend" not in str(tokenizer.normalizer) or tokenizer.pre_tokenizer is not None:
+        return
+    from tokenizers import pre_tokenizers  # noqa: PLC0415 - as in read_model_text
+
+    if config.get("add_prefix_space") is False:
+        scheme = "never"
+    else:
+        scheme = "always" if config.get("legacy") else "first"
+    tokenizer.normalizer = None
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(
+        replacement="\u2581", prepend_scheme=scheme, split=False
     )
 
 
