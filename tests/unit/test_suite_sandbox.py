@@ -91,22 +91,8 @@ def test_a_seeded_history_looks_as_if_it_had_happened(settings: Settings) -> Non
          "log": "last words", "age": "3h", "samples": ["la la"]},
         {"ref": "cut", "state": "interrupted", "path": path, "age": "1h"},
     ]  # fmt: skip
-    foods = "tea cake soup bread plum roll milk pie jam stew fish pear rice nuts".split()  # noqa: SIM905
-        "tea",
-        "cake",
-        "soup",
-        "bread",
-        "plum",
-        "roll",
-        "milk",
-        "pie",
-        "jam",
-        "stew",
-        "fish",
-        "pear",
-        "rice",
-        "nuts",
-    ]
+    foods = ["tea", "cake", "soup", "bread", "plum", "roll", "milk"]
+    foods += ["pie", "jam", "stew", "fish", "pear", "rice", "nuts"]
     texts = [(f"The {food} was {word}", word) for food in foods for word in ("good", "bad")]
     files = {"small.csv": {"rows": [{"text": text, "label": label} for text, label in texts]}}
     with sandbox(case(jobs=jobs, files=files), settings) as world:
