@@ -1,6 +1,6 @@
 """Is this machine able to do the job? Looks at everything a run needs, then really does one step.
 
-The trial trains one step of the starter model on made-up rows and exports it to ONNX, through the
+The trial trains one step of the starter model on sample rows and exports it to ONNX, through the
 real workers, in a temporary home that is deleted afterwards.
 """
 
@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -41,10 +42,7 @@ _LEAST_MEMORY_GIB = 1.5
 _LEAST_DISK_GIB = 1.0
 _TRIAL_PATIENCE_S = 420.0
 _LOG_LINES = 4
-_TRIAL_ROWS = (
-    ("The lamp is late, where is my parcel?", "delivery"),
-    ("My card was charged twice this month.", "billing"),
-)
+_TRIAL_ROWS = 150
 
 
 class Check(BaseModel):
@@ -248,12 +246,11 @@ def _steps(ctx: Context, folder: Path) -> Iterator[Check]:
 
 def _train(ctx: Context, folder: Path) -> JobRecord:
     data = folder / "doctor.csv"
-    with data.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("text", "label"))
-        for i in range(120):
-            text, label = _TRIAL_ROWS[i % len(_TRIAL_ROWS)]
-            writer.writerow((f"{text} Order {1000 + i}.", label))
+    with (
+        shipped("samples", "support_tickets.csv").open(encoding="utf-8", newline="") as sample,
+        data.open("w", encoding="utf-8", newline="") as file,
+    ):
+        csv.writer(file).writerows(islice(csv.reader(sample), 1 + _TRIAL_ROWS))
     request = PlanRequest(path=str(data), model="starter", method="lora", max_steps=1)
     plan = compile_plan(ctx, request)
     job = submit(ctx, plan.spec, name="doctor")
