@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
+from tools.context import utc_now
 from tools.history.spec import TrainingSpec
 from tools.work.evaluate import judge
 from tools.work.report import Job
 
 
-def conclude(job: Job, spec: TrainingSpec, result: Path, began: float) -> dict[str, Any]:
+def conclude(job: Job, spec: TrainingSpec, result: Path, *, resumed: bool) -> dict[str, Any]:
     """Judge the result on its held-out rows and say what it is worth.
 
     Args:
         result: Folder of the adapter or model.
-        began: `time.monotonic()` at the start of the run.
+        resumed: The run went on from a checkpoint, so its time says nothing of a whole run.
     """
     judge_result(job, spec, result)
-    job.measure(duration_s=round(time.monotonic() - began, 1))
+    began = job.record.started_at or utc_now()
+    job.measure(duration_s=round((utc_now() - began).total_seconds(), 1))
     record = job.store.jobs.get(job.id)
     for quantity, unit in (("memory_gib", "GiB"), ("duration_s", "s")):
+        if resumed and quantity == "duration_s":
+            continue
         predicted, measured = record.predicted.get(quantity), record.measured.get(quantity)
         if predicted and measured:
             job.store.record_prediction(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +51,6 @@ def run(job: Job) -> dict[str, Any]:
         Cancelled: The person asked to stop; the last checkpoint stays and can be resumed.
     """
     spec = job.record.training
-    began = time.monotonic()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     torch.set_num_threads(job.settings.worker_threads or torch.get_num_threads())
@@ -76,7 +74,7 @@ def run(job: Job) -> dict[str, Any]:
     keeper.restore_best(prepared.model, monitor, int(trainer.state.global_step))
     result = save_result(job, spec, prepared.model, prepared.tokenizer)
     _tell_metrics(job, monitor, int(trainer.state.global_step))
-    return conclude(job, spec, result, began)
+    return conclude(job, spec, result, resumed=keeper.resumed is not None)
 
 
 def _prepare(job: Job, spec: TrainingSpec) -> Prepared:
@@ -213,6 +211,7 @@ def _tell_metrics(job: Job, monitor: Monitor, step: int) -> None:
     if math.isfinite(monitor.best_loss):
         values |= {
             "eval_loss": monitor.best_loss,
+            "best_eval_loss": monitor.best_loss,
             "best_step": monitor.best_step,
             "last_step": step,
         }
