@@ -13,7 +13,7 @@ from tools.advise.architecture import Linear, Shape
 from tools.advise.figures import GIB, MemoryEstimate
 from tools.history.spec import Device, Precision
 
-Quantization = Literal["none", "nf4", "nf4-dq", "int8"]
+Quantization = Literal["none", "nf4", "nf4-dq", "int8", "gptq"]
 Optimizer = Literal["adamw", "adamw_8bit", "adafactor", "sgd"]
 
 PRECISION_BYTES: dict[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -24,18 +24,49 @@ QUANTIZED_BYTES: dict[str, float] = {
     "nf4": 0.5 + 4 / 64,
     "nf4-dq": 0.5 + 1 / 64 + 4 / (64 * 256),
     "int8": 1.0,
+    "gptq": 0.5 + 4 / 128,
 }
 """Bytes per quantised weight with its constants. Source: QLoRA (arXiv 2305.14314) §3."""
 
-CPU_FLOOR_GIB = 0.545
-"""Resident size of a worker with torch, transformers, peft and trl imported and a trainer built.
-Measured on x86-64 Linux, Python 3.11, torch 2.13 (0.534–0.544 over eight runs)."""
+CPU_FLOOR_GIB = 0.58
+"""Resident size of a worker with torch, transformers, peft and trl imported, a trainer built and
+rows read. Measured on x86-64 Linux, Python 3.11, torch 2.13."""
 CPU_ACTIVATION_FACTOR = 1.75
 """Resident growth per byte of saved activations: gradients of activations, the heap's slack."""
-CUDA_CONTEXT_GIB = 0.55
-"""CUDA context, cuBLAS workspaces and loaded kernels of one process."""
-CUDA_SLACK = 0.04
-"""Share that the caching allocator reserves beyond what is allocated."""
+
+
+_EAGER_KEPT, _EAGER_ONCE = 5.0, 9.0
+"""Bytes for each attention score: kept in every layer, and in the layer at work. Measured: 7B at
+2,048 tokens, with and without FlashAttention, 20 GiB apart (ms-swift's tables)."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a training program spends memory beyond what the model's shape says.
+
+    Attributes:
+        fixed_gib: CUDA context, workspaces, kernels, the allocator's reserve.
+        logit_bytes: Bytes for each logit of the loss at the peak, gradient included.
+        quantised_logit_bytes: The same where the base is quantised.
+        float32_masters: Full tuning at 16 bits keeps float32 weights and computes with copies.
+        step_bytes: Bytes for each trained 16-bit weight that the optimiser needs while it steps.
+    """
+
+    fixed_gib: float
+    logit_bytes: float
+    quantised_logit_bytes: float
+    float32_masters: bool = False
+    step_bytes: float = 2.0
+
+
+_EXACT_LOGIT = 12.0
+"""Bytes for each logit: in float32, its log-probability and its gradient, as traced exactly."""
+RECIPES: dict[str, Recipe] = {
+    "luthier": Recipe(1.3, _EXACT_LOGIT, _EXACT_LOGIT, float32_masters=True, step_bytes=0.0),
+    # Fitted on the first half of published measurements: tests/benchmarks/gpu_memory.py.
+    "transformers+peft": Recipe(2.0, 13.0, 8.0),
+    "ms-swift": Recipe(2.4, 32.0, 32.0),
+}
 
 
 @dataclass(frozen=True)
@@ -46,8 +77,11 @@ class Workload:
         batch: Rows of one micro-batch; accumulation does not change the peak.
         length: Tokens of the longest row after truncation.
         trained_share: Share of the tokens whose logits are computed for the loss.
+        attention: `eager` keeps every score, `fused` (SDPA, FlashAttention) none.
         engine, gpus: How the state is spread, and over how many cards.
         offload: Optimiser state (and with ZeRO-3 the weights) lie in the machine's memory.
+        accumulates: Gradients of earlier micro-batches lie there while the next one runs.
+        recipe: The training program whose habits count, a key of `RECIPES`.
     """
 
     shape: Shape
@@ -62,9 +96,12 @@ class Workload:
     checkpointing: bool = False
     device: Device = "cpu"
     trained_share: float = 1.0
+    attention: Literal["fused", "eager"] = "fused"
     engine: str = "single"
     gpus: int = 1
     offload: bool = False
+    accumulates: bool = False
+    recipe: str = "luthier"
 
     @property
     def quantized(self) -> Quantization:
@@ -93,19 +130,18 @@ def estimate_memory(work: Workload) -> MemoryEstimate:
     parts = _spread(work, _parts(work))
     if work.device == "cpu":
         parts["framework"] = CPU_FLOOR_GIB * GIB
-        spread_low, spread_high, host = 0.12, 0.2, 0.0
+        certain, low, high, host = CPU_FLOOR_GIB, 0.85, 1.22, 0.0
     else:
-        allocated = sum(parts.values())
-        parts["framework"] = CUDA_CONTEXT_GIB * GIB + CUDA_SLACK * allocated
-        spread_low, spread_high, host = 0.12, 0.15, 1.6 + 0.3 * work.shape.parameters * 2 / GIB
+        parts["framework"] = RECIPES[work.recipe].fixed_gib * GIB
+        certain, low, high = 0.0, 0.8, 1.25
+        host = 2.0 + 0.3 * sum(weight_bytes(work).values()) / GIB
     in_gib = {name: value / GIB for name, value in parts.items() if value}
     expected = sum(in_gib.values())
-    certain = in_gib["framework"] if work.device == "cpu" else 0.0
     unsure = expected - certain
     return MemoryEstimate(
-        low_gib=0.96 * certain + (1 - spread_low) * unsure,
+        low_gib=0.96 * certain + low * unsure,
         expected_gib=expected,
-        high_gib=1.08 * certain + (1 + spread_high) * unsure,
+        high_gib=1.08 * certain + high * unsure,
         parts=in_gib,
         basis="arithmetic over the model's shape",
         device=work.device,
@@ -115,29 +151,40 @@ def estimate_memory(work: Workload) -> MemoryEstimate:
 
 def _parts(work: Workload) -> dict[str, float]:
     """Bytes by part at the peak."""
+    recipe, trained = RECIPES[work.recipe], work.trained_parameters
     parts = weight_bytes(work)
-    trained = work.trained_parameters
-    weight = PRECISION_BYTES[work.precision]
-    if work.method == "full":
-        gradient = weight
-        state = STATE_BYTES[work.optimizer] * (weight / 4 if work.optimizer == "adamw" else 1)
-    else:
+    number = PRECISION_BYTES[work.precision]
+    exact = work.method != "full" or recipe.float32_masters or number == 4
+    size = 4.0 if exact else float(number)
+    if work.method != "full":
         parts["adapter"] = 4.0 * trained
-        gradient, state = 4, STATE_BYTES[work.optimizer]
-    parts["gradients"] = float(gradient * trained)
-    parts["optimizer"] = state * trained
-    saved, logits = _saved_bytes(work), _logit_bytes(work)
-    one_layer = _layer_bytes(work)
+    elif exact and number == 2:
+        parts["16-bit copies"] = 2.0 * trained
+    parts["gradients"] = size * trained
+    parts["optimizer"] = STATE_BYTES[work.optimizer] * trained * size / 4
     factor = CPU_ACTIVATION_FACTOR if work.device == "cpu" else 1.0
-    parts["activations"] = factor * (max(saved + one_layer, saved) if work.checkpointing else saved)
-    parts["logits"] = factor * logits
-    if work.quantized in {"nf4", "nf4-dq"}:
-        largest = max(li.inputs * li.outputs for li in work.shape.linears)
-        parts["dequantised"] = float(largest * (4 if work.device == "cpu" else 2))
+    parts["activations"] = factor * activation_bytes(work)
+    parts["logits"] = factor * _logit_bytes(work)
+    if work.quantized != "none":
+        parts["dequantised"] = float(_largest_matrix(work.shape) * (4 if number == 4 else 2))
+        if number == 2 and work.quantized in {
+            "nf4",
+            "nf4-dq",
+        }:  # the float32 head is cast for the product
+            parts["dequantised"] += 2.0 * work.shape.vocab * work.shape.hidden
     if work.method == "dora":
-        largest = max(li.inputs * li.outputs for li in work.shape.linears)
-        parts["dora norms"] = 2.0 * largest * weight
+        parts["dora norms"] = 2.0 * _largest_matrix(work.shape) * number
+    step = recipe.step_bytes * trained if not exact else 0.0
+    during = parts["activations"] + parts["logits"]
+    # Gradients come as activations go, unless those of earlier micro-batches are kept.
+    together = parts["gradients"] + during
+    peak = max(parts["gradients"] + step, together if work.accumulates else during)
+    parts["not at once"] = peak - together
     return parts
+
+
+def _largest_matrix(shape: Shape) -> int:
+    return max(li.inputs * li.outputs for li in shape.linears)
 
 
 def _spread(work: Workload, parts: dict[str, float]) -> dict[str, float]:
@@ -182,17 +229,43 @@ def weight_bytes(work: Workload) -> dict[str, float]:
     """Bytes of the base model's weights, and of its quantisation constants."""
     dense = PRECISION_BYTES[work.precision]
     kind = work.quantized
+    if work.method == "full" and RECIPES[work.recipe].float32_masters:
+        dense = 4
     if kind == "none":
         return {"weights": float(work.shape.parameters * dense)}
     matrices = work.shape.layers * sum(
         li.copies * li.inputs * li.outputs for li in quantised_linears(work.shape, work.device)
     )
-    rest = (work.shape.parameters - matrices) * dense
+    # What stays unquantised is held in float32, as PEFT prepares a quantised model.
+    rest = (work.shape.parameters - matrices) * (4 if kind in {"nf4", "nf4-dq"} else dense)
     bare = 1.0 if kind == "int8" else 0.5
     return {
         "weights": matrices * bare + rest,
         "quantisation constants": matrices * (QUANTIZED_BYTES[kind] - bare),
     }
+
+
+def activation_bytes(work: Workload) -> float:
+    """Bytes that the forward pass keeps for the backward pass, at the moment of the peak."""
+    scores = 0.0
+    if work.attention == "eager":
+        scores = float(work.batch * work.shape.heads * work.length**2)
+    if not work.checkpointing:
+        kept = _EAGER_KEPT * work.shape.layers + _EAGER_ONCE
+        return work.shape.layers * _layer_bytes(work) + scores * kept
+    number = PRECISION_BYTES[work.precision]
+    number = 4 if _wide_stream(work) else number
+    inputs = float(work.shape.layers * work.batch * work.length * work.shape.hidden * number)
+    # One layer is computed again at a time, when the logits are gone already.
+    again = _layer_bytes(work) + scores * (_EAGER_KEPT + _EAGER_ONCE)
+    logits = work.trained_share * work.batch * work.length * work.shape.vocab * _EXACT_LOGIT
+    return inputs + max(0.0, again - logits)
+
+
+def _wide_stream(work: Workload) -> bool:
+    """Whether the hidden states between layers are float32, because the embeddings are."""
+    masters = work.method == "full" and RECIPES[work.recipe].float32_masters
+    return masters or work.quantized in {"nf4", "nf4-dq"} or work.precision == "float32"
 
 
 def _layer_bytes(work: Workload) -> float:
@@ -203,7 +276,8 @@ def _layer_bytes(work: Workload) -> float:
     attention = 2 * q + 2 * kv + q
     experts = max((li.active for li in shape.linears), default=1)
     feed_forward = (4 if shape.gated else 2) * shape.intermediate * experts
-    norms = shape.layer_norms * shape.hidden * (number + (4 if number == 2 else number))
+    wide = _wide_stream(work)
+    norms = shape.layer_norms * shape.hidden * (number + (8 if wide and number == 2 else 4))
     adapters = 0.0
     if work.method != "full":
         copies = sum(li.inputs * li.active for li in shape.targets(work.targets))
@@ -214,16 +288,10 @@ def _layer_bytes(work: Workload) -> float:
     return tokens * ((attention + feed_forward) * number + norms + adapters)
 
 
-def _saved_bytes(work: Workload) -> float:
-    """Bytes all layers keep: everything, or only each layer's input with checkpointing."""
-    if not work.checkpointing:
-        return work.shape.layers * _layer_bytes(work)
-    number = PRECISION_BYTES[work.precision]
-    return float(work.shape.layers * work.batch * work.length * work.shape.hidden * number)
-
-
 def _logit_bytes(work: Workload) -> float:
-    """Bytes of the logits with their copies in the loss: fp32 and gradient."""
-    number = PRECISION_BYTES[work.precision]
-    copies = number + 4 + 4 if number == 2 else 3 * 4
-    return work.trained_share * work.batch * work.length * work.shape.vocab * copies
+    """Bytes of the logits of the loss with their copies and their gradient."""
+    recipe = RECIPES[work.recipe]
+    quantised = work.quantized != "none"
+    each = recipe.quantised_logit_bytes if quantised else recipe.logit_bytes
+    each = _EXACT_LOGIT if work.device == "cpu" else each
+    return work.trained_share * work.batch * work.length * work.shape.vocab * each
