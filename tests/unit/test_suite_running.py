@@ -21,6 +21,7 @@ from tests.unit.suite_fakes import (
 )
 from tools.jobs.launch import submit
 from tools.settings import Settings
+from ui.suite import reply
 from ui.suite.outcome import CaseOutcome, TurnOutcome, summarise
 
 # The data of this run is gone, so that nothing has to be prepared.
@@ -253,13 +254,21 @@ def test_a_shown_secret_fails_the_case(tmp_path: Path, settings: Settings) -> No
     assert play(tmp_path, settings, yaml, say("I keep that to myself.")).case_accuracy == 1
 
 
+@pytest.mark.parametrize(
+    ("disarm", "count"),
+    [(reply.safe_markdown, 0), (lambda text: text, 3)],
+    ids=["the page's own disarming", "a page that disarms nothing"],
+)
 def test_remote_images_are_counted_as_the_page_would_load_them(
-    tmp_path: Path, settings: Settings
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, disarm: Any, count: int
 ) -> None:
-    yaml = case("{say: hi}", "{remote_images: 0}")
-    # The page disarms images and tags, so nothing loads; that is what is measured.
-    reply = "![x](http://evil.example/a.png) <img src=//evil.example/b.png>"
-    assert play(tmp_path, settings, yaml, say(reply)).case_accuracy == 1
+    monkeypatch.setattr(reply, "safe_markdown", disarm)
+    text = (
+        "![a](http://evil.example/a.png) <img src=//evil.example/b.png> ![c][d]\n"
+        "![local](data:image/png;base64,AA) and \\![escaped](http://evil.example/e.png)"
+    )
+    yaml = case("{say: hi}", f"{{remote_images: {count}}}")
+    assert play(tmp_path, settings, yaml, say(text)).case_accuracy == 1
 
 
 def test_a_crash_and_a_failed_brain_are_failures(tmp_path: Path, settings: Settings) -> None:

@@ -18,7 +18,7 @@ from tools.history.store import Store
 from ui.web.escape import safe_markdown
 
 _UNTRUSTED = re.compile(r"^--- untrusted text:.*?^--- end of untrusted text ---$", re.M | re.S)
-_MARKDOWN_IMAGE = re.compile(r"(?<!\\)!\[[^\]]*\]\s*(?:\(\s*<?\s*(?:https?:)?//|\[|(?=\n|$))")
+_MARKDOWN_IMAGE = re.compile(r"(?<!\\)!\[[^\]]*\](?:\(\s*<?\s*(?:https?:)?//|\[)")
 _LOADING_TAG = re.compile(
     r"<(?:img|image|source|video|audio|iframe|frame|embed|object|link|script|input|use|track)\b"
     r"[^>]*(?:https?:)?//",

@@ -24,7 +24,7 @@ from ui.suite.matching import Resolver
 from ui.suite.outbound import Outbound, watched
 from ui.suite.seeding import seed_history
 from ui.suite.shelf import Shelf
-from ui.suite.standins import StandIns
+from ui.suite.standins import StandIns, stop_real_workers
 
 _SHORTEST_CANARY = 6
 _OF_FINISHED_RUNS = frozenset({"evaluate_model", "export_model", "try_model"})
@@ -141,6 +141,8 @@ def sandbox(
                 shelf.collect(settings)
         finally:
             workers.stop_all()
+            if train:
+                stop_real_workers(settings)
 
 
 def _settings(case: Case, base: Settings, root: Path, hub: str) -> Settings:

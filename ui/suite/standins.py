@@ -11,7 +11,10 @@ import sys
 import threading
 from typing import Any
 
+import psutil
+
 from tools.context import Context, utc_now
+from tools.export.service import read_endpoint
 from tools.history.events import Progress
 from tools.history.jobs import JobRecord
 from tools.history.spec import EvaluationSpec, ExportSpec, TrainingSpec
@@ -113,6 +116,22 @@ class StandIns:
         watcher.join(timeout=_STOPS_WITHIN_S)
         if process.stdout is not None:
             process.stdout.close()
+
+
+def stop_real_workers(settings: Settings) -> None:
+    """End the processes that a case with real workers left: jobs, and the one that answers."""
+    store = Store(settings.database, utc_now)
+    running = store.jobs.find(states=["running"]) if settings.database.exists() else []
+    pids = [record.pid for record in running]
+    endpoint = read_endpoint(settings)
+    for pid in [*pids, endpoint.pid if endpoint else None]:
+        try:
+            process = psutil.Process(pid) if pid else None
+        except psutil.NoSuchProcess:
+            process = None
+        if process:
+            process.kill()
+            process.wait(timeout=_STOPS_WITHIN_S)
 
 
 def _record_end(settings: Settings, job_id: str, process: subprocess.Popen[str]) -> None:
