@@ -147,7 +147,7 @@ def test_consent_to_reach_out_runs_that_call_with_the_network_granted(idle: Cont
     )
     report = consent.grant(idle, asked.id, by="button")
     assert report.result is not None
-    assert report.result["capability"] == "list_jobs"
+    assert report.result["type"] == "JobsReport"
     assert "no jobs" in report.text()
     again = consent.grant(idle, asked.id, by="button")
     assert again.result is None

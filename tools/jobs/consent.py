@@ -115,11 +115,12 @@ def _call(ctx: Context, approval: Approval) -> ConsentReport:
     report = capability.call(ctx.with_(network_granted=True), approval.plan["arguments"])
     ctx.store.approvals.set_outcome(approval.id, "done")
     document = report.document()
+    fields = document if isinstance(document, dict) else report.model_dump(mode="json")
     return _report(
         approval,
         "done",
         f"Done: {capability.name}.",
-        result={"type": type(report).__name__, "capability": capability.name, "report": document},
+        result={"type": type(report).__name__, **fields},
         result_text=report.text(),
     )
 

@@ -54,7 +54,7 @@ class ConsentReport(Report):
     Attributes:
         state: State of the job that was started, else `done` or `declined`.
         approval: State of the approval: `granted` or `declined`.
-        result: Document of the report of a capability that ran with this consent.
+        result: Fields of the report of a capability that ran with this consent, and its `type`.
     """
 
     approval_id: str
