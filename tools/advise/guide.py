@@ -85,11 +85,12 @@ def answer(question: str) -> list[Passage]:
     passages = _matrix_passages(question, asked)
     scored = [(_score(asked, section), section) for section in sections()]
     scored.sort(key=lambda pair: -pair[0])
-    best = scored[0][0] if scored else 0.0
-    if best >= _threshold(asked):
-        kept = [s for points, s in scored[:2] if points >= max(0.7 * best, _threshold(asked))]
-        found = [Passage(s.title, s.body, s.place, s.source) for s in kept]
-        passages = passages + found if _about_matrix(question) else found + passages[:1]
+    found = [
+        Passage(s.title, s.body, s.place, s.source)
+        for points, s in scored[:2]
+        if points >= max(0.7 * scored[0][0], _threshold(asked, s))
+    ]
+    passages = passages + found if _about_matrix(question) else found + passages[:1]
     return passages[:3]
 
 
@@ -142,8 +143,11 @@ def _score(asked: list[str], section: Section) -> float:
     return points * (0.5 + 0.5 * covered / len(asked))
 
 
-def _threshold(asked: list[str]) -> float:
-    """An answer must rest on at least one telling word, not on small talk."""
+def _threshold(asked: list[str], section: Section) -> float:
+    """An answer must rest on a telling word, or on words that all name the section."""
+    named = section.words | set(_words(section.title))
+    if all(word in named for word in asked):
+        return 1.0
     return 2.2 if len(asked) < 4 else 3.0
 
 
