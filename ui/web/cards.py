@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from tools.evaluate.judgement import Judgement
 from tools.history.approvals import Approval
 from tools.history.jobs import JobRecord
 from ui.web.charts import against_base
@@ -62,19 +63,17 @@ def problem_card(message: str, hint: str, title: str = "That did not work") -> s
     )
 
 
-def job_card(job: JobRecord, told: str) -> str:
-    """Return the card for a job that ended."""
+def job_card(job: JobRecord, told: str, judgement: Judgement | None = None) -> str:
+    """Return the card for a job that ended; the judgement adds rows that changed most."""
     if job.state != "succeeded":
         return _unfinished_card(job, told)
-    if job.kind == "train":
-        return verdict_card(job)
     if job.kind == "export":
         return _export_card(job)
-    return _evaluation_card(job, told)
+    return verdict_card(job, judgement)
 
 
-def verdict_card(job: JobRecord) -> str:
-    """Return the verdict on a training run: one word, the reason, base against tuned."""
+def verdict_card(job: JobRecord, judgement: Judgement | None) -> str:
+    """Return the verdict on a tuned model: one word, the reason, base against tuned."""
     metrics = job.metrics
     word = str(metrics.get("verdict") or "done")
     pairs = [
@@ -89,7 +88,7 @@ def verdict_card(job: JobRecord) -> str:
         f'<header><span class="word {_tone(word)}">{h(word)}</span>'
         f"<span>{h(job.id)}</span></header>"
         f"<p>{h(metrics.get('verdict_text') or 'The run ended as planned.')}</p>"
-        f"{_headline(metrics)}{facts(pairs)}{_samples(metrics)}</section>"
+        f"{_headline(metrics)}{facts(pairs)}{_samples(judgement)}</section>"
     )
 
 
@@ -135,22 +134,25 @@ def _beside(job: JobRecord, quantity: str, shown: Callable[[Any], str]) -> str:
     return shown(measured) + (f", predicted {shown(expected)}" if expected is not None else "")
 
 
-def _samples(metrics: Mapping[str, Any]) -> str:
+def _samples(judgement: Judgement | None) -> str:
+    """Return the rows that changed most; prompts and answers are untrusted and escaped."""
+    if judgement is None:
+        return ""
     parts = []
-    for key, title in (("gains", "Best gains"), ("regressions", "Worst regressions")):
-        rows = metrics.get(key) or []
-        if not rows:
-            continue
+    for rows, title in (
+        (judgement.samples.gains, "Best gains"),
+        (judgement.samples.regressions, "Worst regressions"),
+    ):
         items = "".join(
-            f"<li><q>{h(shorten(str(row.get('prompt', '')), 140))}</q>"
-            f"<span>base <b>{h(shorten(str(row.get('base', DASH)), 60))}</b>, tuned"
-            f" <b>{h(shorten(str(row.get('tuned', DASH)), 60))}</b>, right"
-            f" <b>{h(shorten(str(row.get('expected', DASH)), 60))}</b></span></li>"
+            f"<li><q>{h(shorten(row.prompt, 160))}</q><span>base <b>{h(shorten(row.base, 60))}</b>,"
+            f" tuned <b>{h(shorten(row.tuned, 60))}</b>, right"
+            f" <b>{h(shorten(row.expected, 60))}</b></span></li>"
             for row in rows[:3]
         )
-        parts.append(
-            f'<details class="samples"><summary>{title}</summary><ul>{items}</ul></details>'
-        )
+        if items:
+            parts.append(
+                f'<details class="samples"><summary>{title}</summary><ul>{items}</ul></details>'
+            )
     return "".join(parts)
 
 
@@ -179,14 +181,6 @@ def _parity(metrics: Mapping[str, Any]) -> str:
         if isinstance(v, int | float | str)
     ]
     return facts(pairs)
-
-
-def _evaluation_card(job: JobRecord, told: str) -> str:
-    return (
-        f'<section class="card verdict" aria-label="Evaluation {h(job.id)}"><header>'
-        f'<span class="word good">measured</span><span>{h(job.id)}</span></header>'
-        f"<p>{h(told)}</p>{_headline(job.metrics)}{_samples(job.metrics)}</section>"
-    )
 
 
 def _unfinished_card(job: JobRecord, told: str) -> str:

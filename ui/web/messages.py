@@ -18,8 +18,9 @@ from assistant.events import (
     TurnEvent,
     UserSaid,
 )
+from tools.context import Context
 from tools.errors import NotFound
-from tools.history.store import Store
+from tools.evaluate.request import stored_judgement
 from ui.web import cards
 from ui.web.escape import h, literal_markdown, safe_markdown
 
@@ -30,9 +31,9 @@ EXPORT_OPTION, TRY_OPTION = "export", "try"
 class Transcript:
     """A conversation as messages for `gr.Chatbot`, grown event by event."""
 
-    def __init__(self, store: Store, events: Iterable[TurnEvent] = ()) -> None:
+    def __init__(self, ctx: Context, events: Iterable[TurnEvent] = ()) -> None:
         self.messages: list[gr.ChatMessage] = []
-        self._store = store
+        self._ctx = ctx
         self._steps: dict[str, gr.ChatMessage] = {}
         self._text: gr.ChatMessage | None = None
         self._raw = ""
@@ -73,7 +74,7 @@ class Transcript:
         """Show what became of the plans."""
         for message, approval_id in self._approvals:
             try:
-                line = cards.approval_line(self._store.approvals.get(approval_id))
+                line = cards.approval_line(self._ctx.store.approvals.get(approval_id))
             except NotFound:
                 line = '<p class="decided">This plan is gone from the history.</p>'
             message.content = _component(line)
@@ -117,11 +118,12 @@ class Transcript:
 
     def _notice(self, event: NoticeTold) -> None:
         try:
-            job = self._store.jobs.get(event.job_id)
+            job = self._ctx.store.jobs.get(event.job_id)
         except NotFound:
             self._say("assistant", safe_markdown(event.text))
             return
-        message = self._html(cards.job_card(job, event.text))
+        judgement = stored_judgement(self._ctx, job)
+        message = self._html(cards.job_card(job, event.text, judgement))
         if job.kind == "train" and job.state == "succeeded":
             message.options = [
                 {"value": f"{EXPORT_OPTION}:{job.id}", "label": "Export to ONNX"},

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
 
 from tools.errors import ToolError
-from tools.history.jobs import JobRecord
 from ui.web.cards import problem_card
 from ui.web.desk import Desk
 from ui.web.escape import h
 from ui.web.tables import empty
-from ui.web.trial import Answer, Trial, stream_answers, targets_of
+from ui.web.trial import Trial, new_trial, stream_answers
 
 _NOTHING = empty(
     "No model to try yet",
@@ -98,10 +96,9 @@ class TryPage:
         if not job_id or not prompt.strip():
             yield [gr.skip() if job_id else _NOTHING, None, *still]
             return
-        job = self.desk.store.jobs.get(job_id)
-        trial = self._trial(job, prompt, blind)
-        yield [columns(trial, working=True), trial, *still]
         try:
+            trial = new_trial(self.desk.ctx, job_id, prompt, blind)
+            yield [columns(trial, working=True), trial, *still]
             for _ in stream_answers(self.desk.ctx, trial):
                 yield [columns(trial, working=True), trial, *still]
         except ToolError as error:
@@ -110,20 +107,13 @@ class TryPage:
         names = [gr.update(visible=blind and i < len(trial.answers)) for i in range(3)]
         yield [columns(trial), trial, gr.update(visible=blind), *names]
 
-    def _trial(self, job: JobRecord, prompt: str, blind: bool) -> Trial:
-        exports = self.desk.store.jobs.find(states=["succeeded"], kinds=["export"], parent=job.id)
-        targets = targets_of(job, exports)
-        if blind:
-            secrets.SystemRandom().shuffle(targets)
-        return Trial(job.id, prompt, blind, [Answer(target) for target in targets])
-
     def on_vote(self, trial: Trial | None, chosen: int) -> list[Any]:
         """Lift the blind."""
         if trial is None:
             return [gr.skip(), gr.update(visible=False)]
         trial.blind = False
         if chosen < len(trial.answers):
-            said = f"You preferred {trial.answers[chosen].target.title}."
+            said = f"You preferred {trial.answers[chosen].title}."
         else:
             said = "You saw no difference."
         return [columns(trial) + f'<p class="done">{h(said)}</p>', gr.update(visible=False)]
@@ -133,9 +123,11 @@ def columns(trial: Trial, *, working: bool = False) -> str:
     """Return the answers side by side, each with its time to first token and speed."""
     parts = []
     for letter, answer in zip("ABC", trial.answers, strict=False):
-        title = f"Model {letter}" if trial.blind else answer.target.title
+        title = f"Model {letter}" if trial.blind else answer.title
         waits = working and not answer.ended
-        body = h(answer.text) or ("" if waits else '<span class="quiet">no answer</span>')
+        body = h(answer.text.strip() or answer.error or "") or (
+            "" if waits else '<span class="quiet">no answer</span>'
+        )
         cursor = '<i class="cursor" aria-hidden="true"></i>' if waits else ""
         parts.append(
             f'<article class="card answer" aria-busy="{str(waits).lower()}"><h3>{h(title)}</h3>'

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from tools.errors import ToolError
+from tools.evaluate.request import stored_judgement
 from tools.history.jobs import JobRecord
 from tools.history.spec import UNFINISHED, TrainingSpec
 from ui.web import tables
@@ -155,7 +156,7 @@ def run_detail(desk: Desk, lives: Lives, job: JobRecord) -> str:
     if job.state in UNFINISHED:
         parts.append(f'<div class="card">{run_panel(job, life)}</div>')
     else:
-        parts.append(job_card(job, ""))
+        parts.append(job_card(job, "", stored_judgement(desk.ctx, job)))
         curve = loss_curve(life.train, life.validation, width=560, height=200)
         if curve:
             parts.append(

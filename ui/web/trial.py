@@ -1,34 +1,33 @@
-"""One question to several models: which they are, and their answers as they stream in."""
+"""One question to several models, and their answers as they stream in."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
+import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tools.catalog import find_capability
 from tools.context import Context
-from tools.history.jobs import JobRecord
+from tools.export.playground import Target, generate, targets_for
 from ui.web.words import number
 
-
-@dataclass(frozen=True)
-class Target:
-    """A model that can answer. `key` is how `try_model` names it."""
-
-    key: str
-    title: str
+_TITLES = {"base": "Base", "tuned": "Tuned"}
 
 
 @dataclass
 class Answer:
-    """What one model has said so far."""
+    """What one model has said so far; `text` and `error` are untrusted."""
 
     target: Target
     text: str = ""
     first_s: float | None = None
     tokens_per_s: float | None = None
+    error: str | None = None
     ended: bool = False
+
+    @property
+    def title(self) -> str:
+        """The model in words, such as `ONNX int4`."""
+        return _TITLES.get(self.target.key, self.target.key.replace("onnx_", "ONNX "))
 
     @property
     def figures(self) -> str:
@@ -45,34 +44,34 @@ class Answer:
 class Trial:
     """A prompt, the models it goes to, and whether their names are hidden."""
 
-    job_id: str
     prompt: str
     blind: bool
     answers: list[Answer] = field(default_factory=list)
-    started: float = field(default_factory=time.monotonic)
 
 
-def targets_of(job: JobRecord, exports: Sequence[JobRecord]) -> list[Target]:
-    """Return base, tuned, and the newest export of each precision that is there."""
-    found = [Target("base", f"base {job.training.model}"), Target("tuned", "tuned")]
-    names = [name for export in exports for name in export.artifacts if name.startswith("onnx")]
-    best = "onnx_int4" if "onnx_int4" in names else (names[0] if names else None)
-    if best:
-        found.append(Target(best, best.replace("onnx_", "ONNX ")))
-    return found
+def new_trial(ctx: Context, job_id: str, prompt: str, blind: bool) -> Trial:
+    """Return a trial of a run's base, tuned and exported model; shuffled where blind.
+
+    Raises:
+        ToolError: The run left no model, or it was deleted.
+    """
+    targets = targets_for(ctx, job_id, None)
+    if blind:
+        secrets.SystemRandom().shuffle(targets)
+    return Trial(prompt, blind, [Answer(target) for target in targets])
 
 
 def stream_answers(ctx: Context, trial: Trial) -> Iterator[None]:
-    """Fill the answers; yields whenever there is something new to draw.
+    """Fill the answers as they are generated; yields whenever there is something new to draw.
 
     Raises:
-        ToolError: A model cannot be loaded.
+        ToolError: The models cannot be run.
     """
-    report = find_capability("try_model").call(ctx, {"prompt": trial.prompt, "job": trial.job_id})
-    answers = report.document().get("answers", [])
-    by_target = {str(item.get("target")): item for item in answers}
-    for answer in trial.answers:
-        said = by_target.get(answer.target.key, {})
-        answer.text, answer.ended = str(said.get("text") or ""), True
-        answer.first_s, answer.tokens_per_s = said.get("first_token_s"), said.get("tokens_per_s")
+    by_key = {answer.target.key: answer for answer in trial.answers}
+    for token in generate(ctx, [answer.target for answer in trial.answers], trial.prompt):
+        answer = by_key[token.target]
+        answer.text += token.text
+        if token.ended:
+            answer.ended, answer.error = True, token.error
+            answer.first_s, answer.tokens_per_s = token.first_token_s, token.tokens_per_s
         yield

@@ -47,7 +47,7 @@ def known_thread(text: str | None) -> str:
 
 def read_back(desk: Desk, thread_id: str) -> Transcript:
     """Return a conversation as it is stored; empty where it is new."""
-    return Transcript(desk.store, stored_events(desk, thread_id))
+    return Transcript(desk.ctx, stored_events(desk, thread_id))
 
 
 def stored_events(desk: Desk, thread_id: str) -> list[TurnEvent]:
@@ -63,12 +63,12 @@ def look_again(desk: Desk, drawn: Mark) -> tuple[Mark, Transcript | None]:
     events = stored_events(desk, drawn.thread_id) if desk.is_warm else []
     if len(events) == drawn.events:
         return replace(seen, events=drawn.events), None
-    return replace(seen, events=len(events)), Transcript(desk.store, events)
+    return replace(seen, events=len(events)), Transcript(desk.ctx, events)
 
 
 def say(desk: Desk, thread_id: str, text: str, uploads: Sequence[str] = ()) -> Iterator[Transcript]:
     """Answer a message; yields the conversation as it grows."""
-    view = Transcript(desk.store)
+    view = Transcript(desk.ctx)
     try:
         view = read_back(desk, thread_id)
         files = tuple(str(path) for path in keep_uploads(desk.settings, uploads))
