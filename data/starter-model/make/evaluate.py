@@ -65,9 +65,9 @@ def tuned(
     runs = []
     for seed in seeds:
         model = load(folder, random_weights=random_weights, seed=seed)
-        model, duration_s = tune(model, tokenizer, training, recipe, seed)
+        model, seconds = tune(model, tokenizer, training, recipe, seed)
         figures = accuracies(heldout, predict(model, tokenizer, heldout))
-        runs.append({"seed": seed, **figures, "duration_s": round(duration_s, 1)})
+        runs.append({"seed": seed, **figures, **seconds})
         print(runs[-1], flush=True)
     mean = {
         key: round(sum(run[key] for run in runs) / len(runs), 4)
