@@ -19,6 +19,8 @@ from assistant.events import (
     TurnEvent,
 )
 from tools.catalog import load_catalog
+from tools.datasets.manifest import Manifest
+from tools.errors import ToolError
 from tools.history.approvals import Approval
 from tools.jobs.follow import wait
 from ui.suite.cases import Turn
@@ -176,7 +178,11 @@ def _made_calls(world: World, events: Iterable[TurnEvent]) -> list[MadeCall]:
     for event in events:
         if isinstance(event, ApprovalAsked):
             approval: Approval = world.ctx.store.approvals.get(event.approval_id)
-            plans[approval.call_id] = approval.plan
+            plans[approval.call_id] = _of_dataset(world, approval.plan.get("dataset")) | {
+                name: value for name, value in approval.plan.items() if value is not None
+            }
+        elif isinstance(event, ToolFinished) and event.report and "version" in event.report:
+            plans[event.call_id] = _of_dataset(world, event.report["version"])
     calls: dict[str, MadeCall] = {}
     for event in events:
         if isinstance(event, ToolStarted) and event.call_id not in calls:
@@ -190,6 +196,20 @@ def _made_calls(world: World, events: Iterable[TurnEvent]) -> list[MadeCall]:
                 defaults=defaults or {},
             )
     return list(calls.values())
+
+
+def _of_dataset(world: World, version: object) -> dict[str, Any]:
+    """Return the choices that a prepared version holds, by the names of the arguments."""
+    if not isinstance(version, str):
+        return {}
+    try:
+        manifest = Manifest.model_validate(world.ctx.store.dataset(version).manifest)
+    except ToolError:
+        return {}
+    held = {name: value for name, value in manifest.options.items() if value is not None}
+    for column, role in manifest.columns.items():
+        held.setdefault(f"{role}_column", column)
+    return held
 
 
 @cache
