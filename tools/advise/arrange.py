@@ -15,6 +15,11 @@ from tools.advise.situation import Situation
 from tools.history.spec import Device, Precision
 
 _CONTEXTS = 32
+_TRAINED_SHARE = {
+    "classification": 0.15, "sentiment": 0.15, "token_classification": 0.5, "ner": 0.5, "qa": 0.4,
+    "summarization": 0.4, "text": 1.0, "raw_text": 1.0, "language_modeling": 1.0,
+}  # fmt: skip
+"""Share of a row's tokens that are answers, where only the kind of data is known."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ def arrange(situation: Situation, model: ModelInfo, method: str) -> Arrangement 
     available = situation.machine.usable_gib(device)
     engines = _engines(situation, method, device)
     refused: list[str] = []
+    tight: Arrangement | None = None
     smallest: MemoryEstimate | None = None
     for engine, offload in engines:
         clash = _clash(method, engine, situation.target, device)
@@ -50,11 +56,16 @@ def arrange(situation: Situation, model: ModelInfo, method: str) -> Arrangement 
             continue
         for work, accumulation in _works(situation, model, method, engine, offload):
             memory = estimate_memory(work)
-            host = situation.machine.memory_gib
-            if memory.high_gib <= available and _host_need(work) <= host:
-                return Arrangement(work, accumulation, memory, available, tuple(refused))
-            if smallest is None or memory.high_gib < smallest.high_gib:
-                smallest = memory
+            smallest = min(smallest or memory, memory, key=lambda m: m.high_gib)
+            if memory.high_gib > available or _host_need(work) > situation.machine.memory_gib:
+                continue
+            found = Arrangement(work, accumulation, memory, available, tuple(refused))
+            if memory.verdict(available) == "fits":
+                return found
+            if tight is None or memory.high_gib < tight.memory.high_gib:
+                tight = found
+    if tight:
+        return tight
     if smallest is None:
         return Impossible("; ".join(refused) or "no engine allows it")
     place = "a card's" if device == "cuda" else "the machine's"
@@ -120,6 +131,7 @@ def _works(
         engine=engine,
         gpus=gpus,
         offload=offload,
+        trained_share=_TRAINED_SHARE.get(situation.data.kind, 0.75),
     )
     total = max(1, int(preferences.get("effective_batch") or _effective(situation, gpus)))
     wished = preferences.get("batch_size")
@@ -130,7 +142,10 @@ def _works(
             if not checkpointing and batch < min(4, sizes[0]) and checkpointings is None:
                 continue
             accumulation = int(preferences.get("gradient_accumulation") or max(1, total // batch))
-            yield replace(base, batch=batch, checkpointing=checkpointing), accumulation
+            work = replace(
+                base, batch=batch, checkpointing=checkpointing, accumulates=accumulation > 1
+            )
+            yield work, accumulation
 
 
 def _effective(situation: Situation, gpus: int) -> int:

@@ -12,6 +12,8 @@ _IDEAL_BILLIONS = {
     "extraction": 1.5, "qa": 7.6, "translation": 7.6, "summarization": 4.0, "chat": 7.6,
 }  # fmt: skip
 """Sizes that tuning is usually enough with: choosing a label needs less than writing."""
+_CPU_BILLIONS = 0.5
+"""On a processor, what can be tuned within hours."""
 _HOSTED = ("Phi-3", "Phi-3.5", "Phi-4", "phi-4")
 
 
@@ -56,6 +58,8 @@ def model_problem(model: ModelInfo, situation: Situation) -> str | None:
 def suggested(situation: Situation) -> list[ModelInfo]:
     """Return models to propose, the ideal size first; none that the needs rule out."""
     ideal = _IDEAL_BILLIONS.get(situation.data.kind, 7.6)
+    if not situation.machine.gpus and situation.target != "hosted":
+        ideal = min(ideal, _CPU_BILLIONS)
     entries = [entry for entry in catalogue() if entry.get("suggest")]
     if not any(model_problem(from_catalogue(e), situation) is None for e in entries):
         entries = list(catalogue())

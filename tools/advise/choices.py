@@ -80,7 +80,13 @@ def choose(draft: Draft, *, memory_factor: float) -> tuple[TrainingSpec, MemoryE
     refused: list[str] = []
     for method in _methods(draft, device):
         for batch, accumulation, checkpointing, room in _batches(draft, method, device):
-            work = _with(base, method=method, batch=batch, checkpointing=checkpointing)
+            work = _with(
+                base,
+                method=method,
+                batch=batch,
+                checkpointing=checkpointing,
+                accumulates=accumulation > 1,
+            )
             memory = estimate(work)
             if memory.high_gib <= room * available:
                 _explain_method(draft, method, refused, memory, available)
@@ -103,7 +109,7 @@ def _batches(draft: Draft, method: str, device: str) -> Iterator[tuple[int, int,
     """Yield micro-batch, accumulation, checkpointing, and the share of memory to stay within."""
     request = draft.request
     wished = request.gradient_checkpointing
-    total = int(draft.model.recommended.get("batch_size") or defaults.effective_batch(draft.rows))
+    total = int(_card_batch(draft.model) or defaults.effective_batch(draft.rows))
     if request.batch_size:
         pairs = [(request.batch_size, request.gradient_accumulation or 1)]
     elif request.gradient_accumulation:
@@ -120,6 +126,11 @@ def _batches(draft: Draft, method: str, device: str) -> Iterator[tuple[int, int,
     yield (*pairs[-1], hard, 1.0)
 
 
+def _card_batch(model: ModelInfo) -> int | None:
+    advised = model.recommended.get("batch_size") or model.recommended.get("micro_batch")
+    return int(advised) if advised else None
+
+
 def _workload(draft: Draft, device: str) -> Workload:
     request, shape = draft.request, draft.model.shape
     length = request.max_length or choose_max_length(draft.lengths, shape.context)
@@ -127,7 +138,9 @@ def _workload(draft: Draft, device: str) -> Workload:
         kind = "counted with its tokenizer" if draft.lengths.measured else "judged from characters"
         longest = f"the longest row has {draft.lengths.longest} tokens, {kind}"
         draft.because(Reason(f"max_length {length}", longest, "the data"))
-    rank = draft.pick("rank", defaults.rank(draft.rows, draft.model))
+    rank = 16
+    if request.method != "full":
+        rank = draft.pick("rank", defaults.rank(draft.rows, draft.model))
     return Workload(
         shape=shape,
         method=request.method or "lora",
@@ -137,6 +150,7 @@ def _workload(draft: Draft, device: str) -> Workload:
         targets=request.target_modules or "all-linear",
         precision=_precision(draft, device),
         device=cast(Device, device),
+        trained_share=draft.lengths.answer_share,
     )
 
 

@@ -9,7 +9,8 @@ from tools.advise.cards import card_of
 from tools.advise.figures import Range
 from tools.advise.hardware import Machine
 
-_UNKNOWN_GPU_TFLOPS = 60.0
+_TFLOPS_BY_GIB = ((70, 300.0), (36, 150.0), (20, 100.0), (12, 60.0), (0, 30.0))
+"""Dense 16-bit TFLOP/s of a card that is known by its memory alone: typical of its size."""
 _GPU_USE = 0.35
 """Share of the peak that tuning reaches. Basis: 2,400 tokens/s for LoRA on a 7B model (A100)."""
 _CPU_GFLOPS_PER_CORE = 45.0
@@ -66,4 +67,7 @@ def estimate_duration(run: Run, machine: Machine, *, correction: float = 1.0) ->
 def gpu_tflops(machine: Machine) -> float:
     """Return the published 16-bit speed of the machine's first card, or a cautious guess."""
     card = card_of(machine.gpus[0].name) if machine.gpus else None
-    return card.tflops if card else _UNKNOWN_GPU_TFLOPS
+    if card:
+        return card.tflops
+    size = machine.gpus[0].memory_gib if machine.gpus else 0.0
+    return next(speed for least, speed in _TFLOPS_BY_GIB if size >= least)

@@ -16,13 +16,18 @@ _PER_MESSAGE = 6
 
 @dataclass(frozen=True)
 class Lengths:
-    """Tokens a row: measured with the model's tokenizer where it is here, else from characters."""
+    """Tokens a row: measured with the model's tokenizer where it is here, else from characters.
+
+    Attributes:
+        answer_share: Share of a row that is trained, at the 95th percentile of the rows.
+    """
 
     mean: float
     p95: int
     p99: int
     longest: int
     measured: bool
+    answer_share: float = 1.0
 
     def cut_share(self, limit: int) -> float:
         """Return roughly which share of the rows is longer than `limit`."""
@@ -38,16 +43,19 @@ def measure_lengths(split: Path, model: ModelInfo) -> Lengths:
     rows = list(_texts(split))
     counter = _counter(model)
     if counter:
-        counts = sorted(_PER_MESSAGE * len(texts) + counter(texts) for texts in rows)
+        counts = sorted(_PER_MESSAGE * len(row.texts) + counter(row.texts) for row in rows)
     else:
         share = characters_per_token(model.shape.vocab)
-        counts = sorted(
-            _PER_MESSAGE * len(texts) + int(sum(map(len, texts)) / share) + 1 for texts in rows
-        )
-    return from_counts(counts or [1], measured=counter is not None)
+        counts = sorted(_PER_MESSAGE * len(r.texts) + int(r.characters / share) + 1 for r in rows)
+    shares = sorted(row.answer / max(1, row.characters) for row in rows) or [1.0]
+    return from_counts(
+        counts or [1],
+        measured=counter is not None,
+        answer_share=min(1.0, 0.02 + shares[round(0.95 * (len(shares) - 1))]),
+    )
 
 
-def from_counts(counts: list[int], *, measured: bool) -> Lengths:
+def from_counts(counts: list[int], *, measured: bool, answer_share: float = 1.0) -> Lengths:
     """Summarise sorted counts."""
     last = len(counts) - 1
     return Lengths(
@@ -56,6 +64,7 @@ def from_counts(counts: list[int], *, measured: bool) -> Lengths:
         p99=counts[round(0.99 * last)],
         longest=counts[last],
         measured=measured,
+        answer_share=answer_share,
     )
 
 
@@ -74,18 +83,42 @@ def choose_max_length(lengths: Lengths, context: int) -> int:
     return max(8, min(-(-int(wanted * 1.02 + 4) // 32) * 32, context))
 
 
-def _texts(split: Path) -> Iterable[list[str]]:
+@dataclass
+class _Row:
+    """The texts of one row, and how many characters of them are trained."""
+
+    texts: list[str]
+    answer: int
+
+    @property
+    def characters(self) -> int:
+        return sum(map(len, self.texts))
+
+
+def _texts(split: Path) -> Iterable[_Row]:
     import pyarrow.parquet as parquet  # noqa: PLC0415  slow import
 
     table = parquet.read_table(split)
     names = [n for n in ("prompt", "completion", "messages", "text") if n in table.column_names]
     stride = max(1, table.num_rows // _SAMPLE)
-    columns = [table.column(name) for name in names]
+    columns = {name: table.column(name) for name in names}
     for index in range(0, table.num_rows, stride):
-        texts: list[str] = []
-        for column in columns:
-            texts += _contents(column[index].as_py())
-        yield texts
+        row = _Row([], 0)
+        for name, column in columns.items():
+            value = column[index].as_py()
+            texts = _contents(value)
+            row.texts += texts
+            row.answer += _trained(name, value, texts)
+        yield row
+
+
+def _trained(column: str, value: Any, texts: list[str]) -> int:
+    """Characters of a column that the loss looks at."""
+    if column == "prompt":
+        return 0
+    if column == "messages":
+        return sum(len(str(m.get("content") or "")) for m in value if m["role"] == "assistant")
+    return sum(map(len, texts))
 
 
 def _contents(value: Any) -> list[str]:

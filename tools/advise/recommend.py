@@ -75,10 +75,14 @@ def recommend(situation: Situation) -> Recommendation:
     result = Recommendation()
     wished = _wished_method(situation)
     models = _models(situation, wished, result)
+    fallback: list[RankedPlan] = []
     for model in models:
-        _plans_for(situation, model, wished, result)
-        if result.plans:
+        plans = _plans_for(situation, model, wished, result)
+        if plans and (situation.model or plans[0].verdict == "fits"):
+            result.plans = plans
             break
+        fallback = fallback or plans
+    result.plans = result.plans or fallback
     result.plans.sort(key=lambda plan: -plan.score)
     short = any(r.what == "lora" and "memory" in r.reason for r in result.rejected)
     result.matrix = scenarios_for(
@@ -88,6 +92,8 @@ def recommend(situation: Situation) -> Recommendation:
     )  # fmt: skip
     result.plans = [_cited(plan, result.matrix) for plan in result.plans]
     result.notes += list(situation.machine.notes)
+    if situation.target == "hosted" and result.plans:
+        result.notes.append("The service trains on its own machines; the figures are for one here.")
     if not result.plans:
         result.notes.append(_nothing_fits(situation, models))
     return result
@@ -126,7 +132,8 @@ def _models(situation: Situation, wished: str | None, result: Recommendation) ->
 
 def _plans_for(
     situation: Situation, model: ModelInfo, wished: str | None, result: Recommendation
-) -> None:
+) -> list[RankedPlan]:
+    """Return the plans for one model, best first; what was rejected goes into the result."""
     plans, rejected = [], []
     for method in METHODS:
         found = _one(situation, model, method)
@@ -145,13 +152,13 @@ def _plans_for(
         result.rejected.append(
             Rejected(model.name, "would take more than a day here", plans[0].duration.basis)
         )
-        return
+        return []
     ranked = sorted(plans, key=lambda plan: -plan.score)
-    result.plans += [plan for plan in ranked if METHODS[plan.method].accuracy >= 0.45 or (
-        plan.method == wished)]  # fmt: skip
+    shown = [p for p in ranked if METHODS[p.method].accuracy >= 0.45 or p.method == wished]
     if plans:
-        rejected += [_runner_up(plan, ranked[0]) for plan in ranked if plan not in result.plans]
+        rejected += [_runner_up(plan) for plan in ranked if plan not in shown]
     result.rejected += rejected if (plans or situation.model) else rejected[:1]
+    return shown
 
 
 def _one(situation: Situation, model: ModelInfo, method: str) -> RankedPlan | Rejected:
@@ -323,7 +330,7 @@ def _model_of(situation: Situation, found: Arrangement) -> ModelInfo:
     return replace(model, shape=found.work.shape, parameters=found.work.shape.parameters)
 
 
-def _runner_up(plan: RankedPlan, best: RankedPlan) -> Rejected:
+def _runner_up(plan: RankedPlan) -> Rejected:
     facts = METHODS[plan.method]
     reason = f"fits, but reached .{round(1000 * facts.accuracy):03d} against LoRA's .478"
     return Rejected(plan.method, reason, facts.source)

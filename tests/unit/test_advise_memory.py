@@ -1,0 +1,105 @@
+"""The instant estimate: parts that add up, exact where the step was traced, fast."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tools.advise.memory import RECIPES, Workload, estimate_memory
+from tools.advise.models import catalogue_entry, from_catalogue
+
+GIB = 2**30
+
+
+def work(model: str = "meta-llama/Llama-3.2-1B", **changes: object) -> Workload:
+    entry = catalogue_entry(model)
+    assert entry is not None
+    base = Workload(
+        shape=from_catalogue(entry).shape, method="lora", batch=4, length=1024,
+        precision="bfloat16", device="cuda",
+    )  # fmt: skip
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("method", "checkpointing", "traced_gib"),
+    [("lora", True, 8.579), ("dora", True, 8.583), ("qlora", True, 8.463), ("full", False, 30.440)],
+)
+def test_arithmetic_agrees_with_the_exact_trace(
+    method: str, checkpointing: bool, traced_gib: float
+) -> None:
+    """Traced with tools/work/trace.py: Llama-3.2-1B, 4 × 1,024 tokens, bfloat16, AdamW."""
+    memory = estimate_memory(work(method=method, checkpointing=checkpointing))
+    allocated = memory.expected_gib - RECIPES["luthier"].fixed_gib
+    assert allocated == pytest.approx(traced_gib, rel=0.04)
+
+
+@pytest.mark.parametrize("method", ["lora", "qlora", "dora", "full", "ia3", "prompt_tuning"])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_parts_add_up_and_the_band_holds_the_expected(method: str, device: str) -> None:
+    memory = estimate_memory(work(method=method, device=device))
+    assert sum(memory.parts.values()) == pytest.approx(memory.expected_gib)
+    assert memory.low_gib < memory.expected_gib < memory.high_gib
+    assert memory.high_gib <= 1.25 * memory.expected_gib
+    assert memory.low_gib >= 0.75 * memory.expected_gib
+
+
+@pytest.mark.parametrize(
+    "more", [{"batch": 8}, {"length": 2048}, {"rank": 64}, {"method": "full"}, {"method": "dora"}]
+)
+def test_more_work_never_takes_less_memory(more: dict[str, object]) -> None:
+    assert estimate_memory(work(**more)).expected_gib > estimate_memory(work()).expected_gib
+
+
+@pytest.mark.parametrize("less", [{"checkpointing": True}, {"method": "qlora"}])
+def test_what_saves_memory_saves_it(less: dict[str, object]) -> None:
+    base = work("meta-llama/Meta-Llama-3.1-8B")
+    assert estimate_memory(replace(base, **less)).expected_gib < (  # type: ignore[arg-type]
+        estimate_memory(base).expected_gib
+    )
+
+
+@pytest.mark.parametrize("engine", ["zero2", "zero3", "fsdp"])
+def test_sharing_the_state_out_takes_less_on_each_card(engine: str) -> None:
+    whole = estimate_memory(work(method="full", engine="ddp", gpus=4))
+    shared = estimate_memory(work(method="full", engine=engine, gpus=4))
+    assert shared.expected_gib < whole.expected_gib
+
+
+def test_full_tuning_of_8b_needs_more_than_a_card_of_80_gb() -> None:
+    memory = estimate_memory(work("meta-llama/Meta-Llama-3.1-8B", method="full"))
+    assert memory.low_gib > 80
+    assert memory.verdict(77.6) == "does not fit"
+
+
+def test_the_verdict_uses_the_high_end() -> None:
+    memory = estimate_memory(work())
+    between = (memory.expected_gib + memory.high_gib) / 2
+    assert memory.verdict(between) == "does not fit"
+    assert memory.verdict(1.05 * memory.high_gib) == "tight"
+    assert memory.verdict(2 * memory.high_gib) == "fits"
+
+
+def test_an_estimate_takes_less_than_ten_milliseconds() -> None:
+    estimate_memory(work())
+    began = time.process_time()
+    for _ in range(20):
+        estimate_memory(work())
+    assert (time.process_time() - began) / 20 < 0.010
+
+
+def test_published_measurements_are_met(material: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The half of the rows that no constant was chosen on; every exclusion has its reason."""
+    from tests.benchmarks.gpu_memory import rows, score
+
+    monkeypatch.setitem(os.environ, "LUTHIER_MATERIAL", str(material))
+    scored, reasons = score()
+    assert len(scored) + sum(reasons.values()) == len(rows())
+    reported = [s for s in scored if s.number % 2]
+    assert len(reported) >= 60
+    assert sum(abs(s.error) for s in reported) / len(reported) <= 0.10
+    assert sum(s.measured > s.high for s in reported) <= 0.02 * len(reported)
