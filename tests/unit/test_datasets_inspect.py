@@ -7,6 +7,8 @@ import json
 import zipfile
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tools.context import Context
@@ -101,6 +103,40 @@ def test_a_folder_of_splits_is_one_dataset(ctx: Context, tmp_path: Path) -> None
     report = inspect_file(ctx, str(tmp_path / "set"))
     assert report.splits == {"train": 40, "validation": 20}
     assert "leakage" in {p.code for p in report.problems}
+
+
+def test_parallel_text_and_label_files_are_one_dataset(ctx: Context, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    texts = [f"The lamp number {n} arrived on day {n % 7}" for n in range(40)]
+    (folder / "train.txt").write_text("\n".join(texts))
+    (folder / "train.labels").write_text("\n".join(MOODS[n % 3] for n in range(40)))
+    report = inspect_file(ctx, str(folder))
+    assert (report.format, report.rows) == ("classification", 40)
+    assert set(report.label_counts) == set(MOODS)
+    (folder / "train.labels").write_text("happy\nsad")
+    with pytest.raises(BadInput, match="same number of lines"):
+        inspect_file(ctx, str(folder))
+
+
+def test_one_text_in_two_languages_is_translation(ctx: Context, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (folder / "train.en").write_text("\n".join(f"The house number {n} is red" for n in range(40)))
+    (folder / "train.de").write_text("\n".join(f"Das Haus Nummer {n} ist rot" for n in range(40)))
+    report = inspect_file(ctx, str(folder))
+    assert (report.format, report.rows) == ("translation", 40)
+
+
+def test_numbered_labels_get_the_names_the_file_tells(ctx: Context, tmp_path: Path) -> None:
+    table = pa.table(
+        {"text": [f"The lamp number {n} arrived" for n in range(30)],
+         "label": [n % 3 for n in range(30)]}
+    )  # fmt: skip
+    features = {"label": {"names": MOODS, "_type": "ClassLabel"}}
+    told = json.dumps({"info": {"features": features}})
+    pq.write_table(table.replace_schema_metadata({"huggingface": told}), tmp_path / "a.parquet")
+    assert set(look(ctx, tmp_path / "a.parquet").label_counts) == set(MOODS)
 
 
 def refuse(ctx: Context, path: Path) -> ToolError:

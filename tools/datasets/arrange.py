@@ -7,7 +7,7 @@ from typing import Any
 
 from tools.datasets.fixes import dropped
 from tools.datasets.gather import Gathered
-from tools.datasets.groups import UnionFind, join_equal
+from tools.datasets.groups import UnionFind, equal_pairs, join_equal
 from tools.datasets.manifest import SplitName, Step
 from tools.datasets.mapping import Mapping
 from tools.datasets.nearby import join_near
@@ -130,11 +130,13 @@ def row_groups(found: Gathered, *, near: bool = True) -> list[int]:
             the same.
     """
     sets = UnionFind(len(found.numbers))
-    join_equal(sets, found.asked)
+    join_equal(sets, found.same)
+    largest = max(3, len(found.numbers) // 50)
     if near and any(found.passages):
         join_equal(sets, (p or str(i).encode() for i, p in enumerate(found.passages)))
+    join_near(sets, equal_pairs(found.asked), largest)
     if near:
-        join_near(sets, found.near.pairs(), largest=max(10, len(found.numbers) // 50))
+        join_near(sets, found.near.pairs(), largest)
     return sets.groups()
 
 

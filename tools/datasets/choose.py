@@ -69,6 +69,9 @@ def choose(
         mapping = _wished(columns, found, input_column, output_column)
     else:
         mapping = found[0]
+    named = source.label_names().get(mapping.one("output") or mapping.one("tags") or "")
+    if named and mapping.format in ("classification", "token_classification"):
+        mapping = mapping.model_copy(update={"label_names": named})
     others = tuple(m for m in found if m.format != mapping.format)[:2]
     return Reading(mapping, others, columns, tuple(sample))
 

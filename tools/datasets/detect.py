@@ -9,6 +9,7 @@ import io
 import lzma
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -116,7 +117,7 @@ def open_bytes(path: Path, packing: Packing | None) -> Iterator[IO[bytes]]:
         budget = min(LIMITS.unpacked_bytes, 64 * MIB + path.stat().st_size * LIMITS.unpack_ratio)
         with _unpacker(path, packing) as packed:
             yield io.BufferedReader(_Measured(packed, budget, path), MIB)
-    except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile) as error:
+    except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
         raise BadInput(
             f"{shown(path)} is damaged: it cannot be unpacked to its end.",
             hint="Download or copy the file again.",

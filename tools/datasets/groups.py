@@ -52,6 +52,13 @@ def same_key(text: str) -> bytes:
     return hashlib.blake2b(reduced.encode("utf-8", "replace"), digest_size=12).digest()
 
 
+def equal_pairs(keys: Iterable[bytes]) -> list[tuple[int, int]]:
+    """Return `(first, later)` for every item whose key an earlier item has."""
+    first: dict[bytes, int] = {}
+    pairs = ((first.setdefault(key, item), item) for item, key in enumerate(keys))
+    return [(one, two) for one, two in pairs if one != two]
+
+
 def join_equal(sets: UnionFind, keys: Iterable[bytes]) -> None:
     """Join the items with equal keys."""
     first: dict[bytes, int] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -92,11 +93,12 @@ def fetch(ctx: Context, name: HubName) -> Path:
     request = {
         "repo": name.repo, "config": name.config, "split": name.split, "folder": str(folder),
     }  # fmt: skip
-    settings.home.mkdir(parents=True, exist_ok=True)
+    cache = folder.with_name(f".{name.folder}.cache")
+    cache.mkdir(parents=True, exist_ok=True)
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "tools.work.fetch", json.dumps(request)],
-            env=settings.worker_environment() | settings_path(),
+            env=settings.worker_environment() | _own_cache(settings, cache),
             cwd=settings.home,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -109,13 +111,20 @@ def fetch(ctx: Context, name: HubName) -> Path:
             f"The Hub did not deliver {name.repo} within {_TIMEOUT_S // 60} minutes.",
             hint="Try again, or ask for a part, such as train[:4096].",
         ) from error
+    finally:
+        shutil.rmtree(cache, ignore_errors=True)
     _raise_for(done, name)
     return folder
 
 
-def settings_path() -> dict[str, str]:
-    """Return variables without which no Python process starts on some systems."""
-    return {"PATH": str(Path(sys.executable).parent), "PYTHONDONTWRITEBYTECODE": "1"}
+def _own_cache(settings: Settings, cache: Path) -> dict[str, str]:
+    """Return variables that keep the download's pieces out of the person's own cache."""
+    token = settings.user_home / ".cache" / "huggingface" / "token"
+    return {
+        "PATH": str(Path(sys.executable).parent),
+        "HF_HOME": str(cache),
+        "HF_TOKEN_PATH": str(token),
+    }
 
 
 def _raise_for(done: subprocess.CompletedProcess[str], name: HubName) -> None:

@@ -77,7 +77,7 @@ def inspect_file(
     located = find_source(ctx, path)
     if located.manifest:
         return _inspect_version(ctx, located, View(model, sample_rows, lens))
-    source = open_source(located.path)
+    source = open_source(located.path, follow_links=ctx.trusts_arguments)
     reading = choose(
         source, template=template, input_column=input_column, output_column=output_column
     )

@@ -76,7 +76,7 @@ def prepare(ctx: Context, path: str, options: PrepareOptions | None = None) -> M
 
 
 def _prepare(ctx: Context, located: Located, chosen: dict[str, Any]) -> Manifest:
-    source = open_source(located.path)
+    source = open_source(located.path, follow_links=ctx.trusts_arguments)
     columns = {name: chosen.get(name) for name in ("template", "input_column", "output_column")}
     reading = choose(source, **columns)
     mapping = trainable(reading, located.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -144,10 +145,27 @@ def _json_lines(opened: Opened, log: ReadLog) -> Iterator[Row]:
             log.note(number, "not valid JSON")
             number += 1
             continue
-        row = as_row(value)
+        row = as_row(sound(value) if _LONE.search(stripped) else value)
         row[NUMBER] = number
         yield row
         number += 1
+
+
+_LONE = re.compile(r"\\u[dD][89abAB]")
+
+
+def sound(value: Any) -> Any:
+    """Return a JSON value with lone halves of character pairs replaced; nothing can encode them."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode() if _HALF.search(value) else value
+    if isinstance(value, dict):
+        return {sound(key): sound(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [sound(item) for item in value]
+    return value
+
+
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 def as_row(value: Any) -> Row:
@@ -186,6 +204,7 @@ def _whole_text(opened: Opened) -> str:
 
 def _json_values(text: str, log: ReadLog) -> list[Any]:
     values: list[Any] = []
+    lone = bool(_LONE.search(text))
     at = 0
     while True:
         while at < len(text) and text[at] in " \t\r\n,":
@@ -197,7 +216,7 @@ def _json_values(text: str, log: ReadLog) -> list[Any]:
         except (ValueError, RecursionError):
             log.note(len(values), "the JSON breaks off or is not valid from here on")
             return values
-        values.append(value)
+        values.append(sound(value) if lone else value)
 
 
 def unfold(document: dict[str, Any]) -> Iterator[Row]:
@@ -270,41 +289,45 @@ def _json_list(opened: Opened, log: ReadLog) -> Iterator[Row]:
     codec, handler = codec_of(opened.encoding)
     with open_bytes(opened.path, opened.packing) as stream:
         text = io.TextIOWrapper(stream, encoding=codec, errors=handler, newline=None)
-        buffer = text.read(MIB).lstrip("\ufeff \t\r\n")[1:]
-        number, done = 0, False
+        buffer = text.read(MIB).lstrip("\ufeff \t\r\n")
+        number, at, done = 0, 1, False
         while True:
-            buffer = buffer.lstrip(" \t\r\n,")
-            if buffer.startswith("]"):
+            at = _skip(buffer, at)
+            if buffer.startswith("]", at):
                 return
-            value, used = _next_value(buffer, done)
-            if used == 0:
-                more = text.read(max(MIB, len(buffer))) if not done else ""
-                if len(buffer) > LIMITS.row_bytes:
-                    raise too_long_row(shown(opened.path), LIMITS.row_bytes)
-                if more:
-                    buffer += more
-                    continue
-                if not done:
-                    done = True
-                    continue
+            value, end = _next_value(buffer, at, done)
+            if end > at:
+                lone = _LONE.search(buffer, at, end)
+                yield {**as_row(sound(value) if lone else value), NUMBER: number}
+                number, at = number + 1, end
+                continue
+            if done:
                 log.note(number, "the JSON breaks off or is not valid from here on")
                 return
-            yield {**as_row(value), NUMBER: number}
-            number += 1
-            buffer = buffer[used:]
+            if len(buffer) - at > LIMITS.row_bytes:
+                raise too_long_row(shown(opened.path), LIMITS.row_bytes)
+            more = text.read(max(MIB, len(buffer) - at))
+            done = not more
+            buffer, at = buffer[at:] + more, 0
 
 
-def _next_value(buffer: str, done: bool) -> tuple[Any, int]:
-    """Return the first complete value and its length; length 0 where more text is needed."""
-    if not buffer:
-        return None, 0
+def _skip(buffer: str, at: int) -> int:
+    while at < len(buffer) and buffer[at] in " \t\r\n,":
+        at += 1
+    return at
+
+
+def _next_value(buffer: str, at: int, done: bool) -> tuple[Any, int]:
+    """Return the first complete value and where it ends; `at` itself where text is missing."""
+    if at >= len(buffer):
+        return None, at
     try:
-        value, used = _DECODER.raw_decode(buffer)
+        value, end = _DECODER.raw_decode(buffer, at)
     except (ValueError, RecursionError):
-        return None, 0
-    if used == len(buffer) and not done:
-        return None, 0  # a number may go on in the next piece
-    return value, used
+        return None, at
+    if end == len(buffer) and not done:
+        return None, at  # a number may go on in the next piece
+    return value, end
 
 
 def _conll_rows(opened: Opened) -> Iterator[Row]:
@@ -342,6 +365,26 @@ def arrow_rows(path: Path, magic: str) -> Iterator[Row]:
             f"{shown(path)} is damaged: its {magic.split('_')[0].title()} data cannot be read.",
             hint="Write or download the file again.",
         ) from error
+
+
+def arrow_label_names(path: Path, magic: str) -> dict[str, tuple[str, ...]]:
+    """Return the names behind numbered labels, as `datasets` writes them into Parquet files."""
+    if magic != "parquet":
+        return {}
+    import pyarrow as pa  # noqa: PLC0415 - as above
+    import pyarrow.parquet as pq  # noqa: PLC0415 - as above
+
+    try:
+        told = (pq.read_schema(path).metadata or {}).get(b"huggingface", b"{}")
+        features = json.loads(told).get("info", {}).get("features", {})
+    except (pa.ArrowException, OSError, ValueError, AttributeError):
+        return {}
+    names: dict[str, tuple[str, ...]] = {}
+    for column, feature in features.items() if isinstance(features, dict) else ():
+        inner = feature.get("feature", feature) if isinstance(feature, dict) else {}
+        if isinstance(inner, dict) and isinstance(inner.get("names"), list):
+            names[str(column)] = tuple(map(str, inner["names"]))
+    return names
 
 
 def _batches(path: Path, magic: str) -> Iterator[Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from tools.datasets.detect import Opened, look, shown, unpacks_too_far
 from tools.datasets.dialect import Dialect, dialect_of
 from tools.datasets.limits import LIMITS, MIB
+from tools.datasets.pairs import PairedFiles, find_pairs
 from tools.datasets.problems import Problem, problem
 from tools.datasets.quarantine import name_list
 from tools.datasets.rows import (
@@ -21,16 +22,18 @@ from tools.datasets.rows import (
     SPLIT_NAMES,
     ReadLog,
     Row,
+    arrow_label_names,
     arrow_rows,
     excel_rows,
     read_rows,
 )
+from tools.datasets.signs import language_of_name
 from tools.datasets.words import word_set
 from tools.errors import BadInput, NotFound
 
 _DATA_SUFFIXES = word_set(
     """.csv .tsv .tab .psv .ssv .json .jsonl .ndjson .parquet .arrow .feather .xlsx .xlsm .txt .text
-    .conll .iob .bio .conllu .gz .bz2 .xz .zip .md .data"""
+    .conll .iob .bio .conllu .label .labels .lab .in .out .gz .bz2 .xz .zip .md .data"""
 )
 _NOT_DATA = re.compile(r"^(readme|license|licence|\.|dataset_info|state|_|changelog)", re.I)
 _TITLES = {
@@ -42,6 +45,7 @@ _TITLES = {
     "excel": "Excel",
     "conll": "token and tag lines",
     "text": "plain text",
+    "pairs": "parallel text files",
 }
 
 
@@ -53,18 +57,22 @@ class Part:
     split: str | None
     opened: Opened
     dialect: Dialect | None
-    labels: tuple[str, ...] | None = None
+    pair: PairedFiles | None = None
 
     @property
     def kind(self) -> str:
         """Kind of the file: `csv`, `jsonl`, `parquet`, …"""
+        if self.pair:
+            return "pairs"
         if self.dialect:
             return self.dialect.kind
         return (self.opened.magic or "").replace("arrow_stream", "arrow")
 
     def rows(self, log: ReadLog) -> Iterator[Row]:
         """Yield raw rows."""
-        if self.dialect:
+        if self.pair:
+            yield from self.pair.rows(log)
+        elif self.dialect:
             yield from read_rows(self.opened, self.dialect, log)
         elif self.opened.magic == "excel":
             yield from excel_rows(self.path)
@@ -116,6 +124,11 @@ class Source:
             self.log.broken_count += log.broken_count - len(log.broken)
             base = number + 1
 
+    def label_names(self) -> dict[str, tuple[str, ...]]:
+        """Return the names behind numbered labels by column, where a Parquet file tells them."""
+        part = self.parts[0]
+        return arrow_label_names(part.path, part.opened.magic or "")
+
     def problems(self) -> list[Problem]:
         """Return what the files themselves have wrong; complete once the rows were read."""
         return [*_encoding_problems(self.parts), *self.log.problems()]
@@ -127,17 +140,22 @@ class Source:
         whole = hashlib.sha256()
         for part in sorted(self.parts, key=lambda p: p.path):
             whole.update(f"{part.path.name}\0{_file_digest(part.path)}\n".encode())
+            if part.pair:
+                whole.update(f"{_file_digest(part.pair.second.path)}\n".encode())
         return whole.hexdigest()
 
 
-def open_source(path: Path) -> Source:
+def open_source(path: Path, *, follow_links: bool = True) -> Source:
     """Look at a file or folder and find out how to read it.
+
+    Args:
+        follow_links: Read links inside a folder; not where a chat chose the folder.
 
     Raises:
         BadInput: Nothing in it can be read as rows.
     """
     if path.is_dir():
-        return _folder(path)
+        return _folder(path, follow_links)
     opened = look(path)
     if opened.magic == "zip":
         return _archive(path)
@@ -156,12 +174,13 @@ def _suffix(path: Path) -> str:
     return suffixes[-1] if suffixes else ""
 
 
-def _folder(path: Path) -> Source:
+def _folder(path: Path, follow_links: bool) -> Source:
     files = [
         file
         for file in sorted(path.rglob("*"))[: LIMITS.members * 4]
         if file.is_file()
-        and file.suffix.lower() in _DATA_SUFFIXES
+        and (follow_links or not file.is_symlink())
+        and _is_data_name(file)
         and not _NOT_DATA.match(file.name)
         and len(file.relative_to(path).parts) <= 3
     ]
@@ -176,6 +195,14 @@ def _folder(path: Path) -> Source:
             hint="Give one data file, or a folder with train, validation and test files.",
         )
     return Source(path, _parts_of(path, files))
+
+
+def _is_data_name(file: Path) -> bool:
+    suffix = file.suffix.lower()
+    is_language = len(suffix) == 3 and language_of_name(suffix[1:]) is not None
+    return suffix in _DATA_SUFFIXES or is_language
+        len(suffix) == 3 and language_of_name(suffix[1:]) is not None
+    )
 
 
 def _parts_of(folder: Path, files: list[Path]) -> list[Part]:
@@ -214,9 +241,17 @@ def split_of(path: Path) -> str | None:
 
 
 def _parallel(files: list[Path]) -> list[Part]:
-    """Parallel text and label files: lines of one belong to lines of the other."""
-    del files
-    return []
+    """Return parallel files as parts; only where all files of the folder are paired so."""
+    pairs = find_pairs(files)
+    if not pairs or 2 * len(pairs) < len(files):
+        return []
+    parts = []
+    for first, second, *names in pairs:
+        paired = PairedFiles(first, second, (names[0], names[1]))
+        split = split_of(Path(first.name))
+        parts.append(Part(first, split, paired.first, None, paired))
+    order = {"train": 0, "validation": 1, "test": 2, None: 0}
+    return sorted(parts, key=lambda part: (order[part.split], part.path))
 
 
 def _archive(path: Path) -> Source:
