@@ -201,8 +201,6 @@ def _is_data_name(file: Path) -> bool:
     suffix = file.suffix.lower()
     is_language = len(suffix) == 3 and language_of_name(suffix[1:]) is not None
     return suffix in _DATA_SUFFIXES or is_language
-        len(suffix) == 3 and language_of_name(suffix[1:]) is not None
-    )
 
 
 def _parts_of(folder: Path, files: list[Path]) -> list[Part]:
