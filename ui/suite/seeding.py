@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from tools.context import Context, utc_now
+from tools.datasets.manifest import Manifest
+from tools.datasets.prepare import PrepareOptions, prepare
 from tools.errors import ToolError
 from tools.history.jobs import JobRecord
 from tools.history.spec import TrainingSpec
@@ -20,6 +22,7 @@ from tools.history.store import Store
 from tools.jobs.checkpoints import seal
 from tools.jobs.ending import Ending, write_durably, write_ending
 from tools.paths import locate
+from tools.shipped import shipped
 from ui.suite.cases import SeedJob
 from ui.suite.curves import STEPS, error_text, events_of, final_eval_loss
 from ui.suite.judging import leave_judgement
@@ -106,13 +109,10 @@ def _spec(ctx: Context, job: SeedJob) -> TrainingSpec:
 
 def _prepared(ctx: Context, job: SeedJob) -> dict[str, Any] | None:
     """Prepare the data for real, so that what compares fingerprints finds them equal."""
-    # Late, because a package that the rest of the runner does not need comes with it.
-    from tools.datasets.prepare import PrepareOptions, prepare  # noqa: PLC0415
-
     names = ("eval_fraction", "dedupe", "template")
     wishes = {name: job.spec_fields[name] for name in names if name in job.spec_fields}
     try:
-        manifest = prepare(ctx, job.path, PrepareOptions(**wishes))
+        manifest = _prepare(ctx, job.path, wishes)
     except ToolError:
         # A case may well seed a run whose data is gone.
         return None
@@ -124,6 +124,27 @@ def _prepared(ctx: Context, job: SeedJob) -> dict[str, Any] | None:
         "labels": manifest.labels,
         "template": manifest.template,
     }
+
+
+_of_samples: dict[tuple[Path, str], Manifest] = {}
+"""Shipped sample and options → its version: reading the sample anew for every run takes long."""
+
+
+def _prepare(ctx: Context, path: str, wishes: dict[str, Any]) -> Manifest:
+    key = (locate(ctx.settings, path), repr(sorted(wishes.items())))
+    known = _of_samples.get(key)
+    if known and ctx.settings.dataset_folder(known.id).is_dir():
+        ctx.store.save_dataset(
+            known.id,
+            fingerprint=known.fingerprint,
+            source=known.source,
+            manifest=known.model_dump(mode="json"),
+        )
+        return known
+    manifest = prepare(ctx, path, PrepareOptions(**wishes))
+    if key[0].is_relative_to(shipped("samples").resolve()):
+        _of_samples[key] = manifest
+    return manifest
 
 
 def _imagined(ctx: Context, job: SeedJob) -> dict[str, Any]:
