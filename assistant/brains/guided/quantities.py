@@ -44,7 +44,7 @@ def _rate(text: str) -> object:
 
 def _either(name: str, value: str) -> str:
     """The figure behind its name (`rank of 8`) or before it (`8 epochs`)."""
-    return rf"\b(?:{name})(?![a-z]){_IS}{value}|(?<![\w.]){value} ?(?:as |for )?(?:the |my |a )?(?:{name})\b"
+    return rf"\b(?:{name})(?![a-z]){_IS}{value}|(?<![\w.-]){value} ?(?:as |for )?(?:the |my |a )?(?:{name})\b"
 
 
 _RULES: tuple[tuple[str, str, Callable[[str], object]], ...] = (
@@ -58,7 +58,7 @@ _RULES: tuple[tuple[str, str, Callable[[str], object]], ...] = (
     ),
     (
         "max_steps",
-        rf"\bmax(?:imum)? steps?{_IS}{_INT}|(?<![\w.]){_INT} (?:\w+ )?(?:optimi[sz]er |training |update |max )?"
+        rf"\bmax(?:imum)? steps?{_IS}{_INT}|(?<![\w.-]){_INT} (?:\w+ )?(?:optimi[sz]er |training |update |max )?"
         rf"steps?\b|\bsteps{_IS}{_INT}",
         _int,
     ),
@@ -67,18 +67,18 @@ _RULES: tuple[tuple[str, str, Callable[[str], object]], ...] = (
         rf"\b(?:max(?:imum)? (?:sequence |seq )?(?:length|len|tokens|seq(?:uence)?)|sequence length|"
         rf"seq ?len(?:gth)?|context(?: length| window)?|token limit|cutoff(?: length)?)(?![a-z]){_IS}{_INT}"
         rf"|\b(?:cut|truncate|crop|trim|clip|limit)\w* (?:\w+ ){{0,4}}?(?:at|to|after){_IS}{_INT}(?: tokens?)?"
-        rf"|(?<![\w.]){_INT} tokens?\b|\blength{_IS}{_INT}",
+        rf"|(?<![\w.-]){_INT} tokens?\b|\blength{_IS}{_INT}",
         _int,
     ),
     (
         "batch_size",
         _either(r"(?:micro[- ]?)?batch(?:es)?(?: size)?|bs|mini[- ]?batch(?:es)?(?: size)?", _INT)
-        + rf"|(?<![\w.]){_INT} (?:rows|examples|samples|items|at a time)(?: at a time| at once| per batch| per step)",
+        + rf"|(?<![\w.-]){_INT} (?:rows|examples|samples|items|at a time)(?: at a time| at once| per batch| per step)",
         _int,
     ),
     ("rank", _either(r"rank|lora r", _INT) + rf"|\br\s?[=:]?\s?{_INT}", _int),
     ("alpha", _either("alpha", _INT), _int),
-    ("dropout", rf"\bdropout{_IS}{_FRACTION}|(?<![\w.]){_FRACTION} dropout", _share),
+    ("dropout", rf"\bdropout{_IS}{_FRACTION}|(?<![\w.-]){_FRACTION} dropout", _share),
     (
         "weight_decay",
         rf"\b(?:weight decay|wd){_IS}(\d*\.?\d+(?:e-\d+)?)|(\d*\.\d+) weight decay",
@@ -86,24 +86,24 @@ _RULES: tuple[tuple[str, str, Callable[[str], object]], ...] = (
     ),
     (
         "learning_rate",
-        rf"\b(?:learning rate|lr|rate){_IS}{_LR}|(?<![\w.]){_LR} (?:as |for )?(?:the |a )?(?:learning rate|lr)\b"
-        r"|(?<![\w.])(\d+(?:\.\d+)?e-\d+)(?![\w.])",
+        rf"\b(?:learning rate|lr|rate){_IS}{_LR}|(?<![\w.-]){_LR} (?:as |for )?(?:the |a )?(?:learning rate|lr)\b"
+        r"|(?<![\w.-])(\d+(?:\.\d+)?e-\d+)(?![\w.])",
         _rate,
     ),
     (
         "epochs",
-        rf"(?<![\w.]){_N} ?(?:full |complete |whole |more |training )?(?:epochs?|passes|pass|ep|rounds?)\b"
+        rf"(?<![\w.-]){_N} ?(?:full |complete |whole |more |training )?(?:epochs?|passes|pass|ep|rounds?)\b"
         rf"|\b(?:epochs?|passes|rounds){_IS}{_N}(?! ?(?:%|min|hour|gb|steps|tokens))"
         rf"|(?:go |pass )(?:through|over) (?:\w+ ){{0,3}}?{_N} times",
         _number,
     ),
     (
         "trials",
-        rf"(?<![\w.]){_INT} (?:different )?(?:trials?|tries|attempts|combinations|variants)\b"
+        rf"(?<![\w.-]){_INT} (?:different )?(?:trials?|tries|attempts|combinations|variants)\b"
         rf"|\btrials{_IS}{_INT}",
         _int,
     ),
-    ("memory_gb", rf"(?<![\w.]){_N} ?-?(?:gb|gib|gigs?|gigabytes?|g)\b", _number),
+    ("memory_gb", rf"(?<![\w.-]){_N} ?-?(?:gb|gib|gigs?|gigabytes?|g)\b", _number),
     ("seed", rf"\bseed{_IS}{_INT}", _int),
 )
 _COMPILED = [(name, re.compile(pattern), convert) for name, pattern, convert in _RULES]

@@ -47,57 +47,11 @@ _GOAL = re.compile(
     r"(?= (?:on|from|using|with|in|out of|based on) (?:file|hub|the (?:data|file)|my (?:data|file)|rank|lora|qlora|dora|\d)| please\b|[.,;:!?]|$)"
 )
 _WORD = r"(?:the )?(?:column |field )?(?:quote\d+|[a-z_][\w]*)"
-_COLUMN_STOP = frozenset(
-    [
-        "the",
-        "a",
-        "an",
-        "it",
-        "that",
-        "this",
-        "as",
-        "and",
-        "is",
-        "are",
-        "column",
-        "columns",
-        "field",
-        "input",
-        "output",
-        "answer",
-        "label",
-        "target",
-        "text",
-        "be",
-        "one",
-        "other",
-        "data",
-        "file",
-        "model",
-        "of",
-        "my",
-        "your",
-        "its",
-        "for",
-        "to",
-        "in",
-        "on",
-        "with",
-        "from",
-        "use",
-        "using",
-        "please",
-        "both",
-        "all",
-        "which",
-        "what",
-        "same",
-        "first",
-        "last",
-        "second",
-        "third",
-    ]
+_STOP_WORDS = (
+    "the a an it that this as and is are column columns field fields be one other data file model of my your its"
+    " for to in on with from use using please both all which what same first last second third comes should"
 )
+_COLUMN_STOP = frozenset(_STOP_WORDS.split())
 _INPUT = (
     r"(?:input|source|prompt|text|question|in)(?: column| field)?(?: name)?(?: is| should be| =|=|:| comes from| from| are)+ (?:the )?(?:column |field )?(?P<c>quote\d+|[\w]+)",
     r"(?:column |field )?(?P<c>quote\d+|[\w]+)(?: column| field)?(?: is| as| for| be| being| should be| will be)(?: the| my| an| its)? (?:input|source|prompt)\b",

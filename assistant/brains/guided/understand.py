@@ -43,13 +43,22 @@ _REQUEST = re.compile(
     r"|\bcan i (?:have|get|see)\b|\bcould i (?:have|get|see)\b|\bwhy (?:don't|not) (?:you|we|just|let's)?\b|\bshall we\b|\bhow about (?:we|you|training|a)\b"
     r"|\bwould be (?:great|nice|lovely|cool|good|grateful|happy|glad)\b|\bi'd (?:be grateful|appreciate|love|like)\b|\bis it possible (?:to|that you)\b"
 )
+_END_OF_NEGATION = re.compile(r"[,;]| but | just | only |: | - ")
+_POLITE = re.compile(
+    r"\b(?:i'd|i would|we'd|we would|it would) (?:really |very much )?(?:appreciate|be|love|like)\b.{0,24}\bif you\b"
+)
 _HYPOTHETICAL = re.compile(
+    r"\b(?:way|method|approach|technique|how|setup|settings) to (?:train|tune|finetune|teach)\b|\bcan i (?!have|get|see)|"
     r"\bshould (?:i|we|one)\b|\bwhat if\b|\bwhat (?:would|will|does|might|could) (?:happen|it|a |the |training|be)\b|\bif (?:i|we|you) (?:were to |would )?"
     r"(?:train|tune|finetune|start|use|take|trained|tuned|used|took)\w*\b(?!.{0,40}\bplease\b)|\bwould (?:it|that|training|tuning|finetuning|lora|qlora|dora|the|a|an|i|my)\b"
     r"|\bdo (?:i|we) (?:need|have|want) to\b|\bhow (?:do|does|would|could|can|should|is|are|long|much|many|big|expensive|slow|fast) \b"
     r"|\bis it (?:worth|better|wise|smart|a good|sensible|ok|okay|safe|necessary|enough|too)\b|\bworth (?:it|training|tuning|finetuning|to)\b|\bdoes it make sense\b"
     r"|\bi wonder\b|\bwondering (?:if|whether)\b|\bwhen (?:should|would|do)\b|\bwhy (?:should|would|do|does|did)\b|\bwhat (?:does|do|is|are|was)\b"
     r"|\bwhich (?:method|way|approach|model|one)\b|\bwould (?:\w+ ){1,6}(?:fit|take|cost|need|be|work|help)\b"
+)
+_ABOUT_THE_FIELD = re.compile(
+    r"\b(?:mean|means|explain|difference|stand for|lora|qlora|dora|rank|alpha|dropout|epochs?|learning rate|"
+    r"overfit\w*|quantiz\w*|onnx|perplexity|f1|gradient|adapter|tokens?|zero\d?|deepspeed|peft)\b"
 )
 _WEAK_PREPARE = 2.4
 _DEFERRED = frozenset({"evaluate", "export", "try", "show", "report", "compare"})
@@ -111,7 +120,9 @@ def understand(said: Utterance) -> Understanding:
 
 def _leading(plain: str) -> Wish | None:
     """`try: …` takes all that follows as the prompt, whatever it says."""
-    scores = _scores(plain.split(":", 1)[0] + ":") if ":" in plain else {}
+    head = plain.split(":", 1)[0]
+    about_data = re.search(r"\b(?:data|sample|samples|file\d*|train\w*|tun\w*|finetun\w*)\b", head)
+    scores = _scores(head + ":") if ":" in plain and not about_data else {}
     if scores and max(scores, key=lambda k: scores[k]) == "try" and scores["try"] >= 2.2:
         return Wish("try", scores["try"], plain)
     return None
@@ -133,7 +144,7 @@ def read_clause(clause: str) -> tuple[Wish | None, set[str]]:
     kept, refused = _negations(clause)
     scores = _scores(kept)
     question = is_question(kept)
-    if question or _HYPOTHETICAL.search(kept):
+    if (question or _HYPOTHETICAL.search(kept)) and not _POLITE.search(kept):
         _weaken_acts(scores, kept)
     _settle(scores, kept)
     if not scores:
@@ -175,7 +186,7 @@ def _negations(clause: str) -> tuple[str, set[str]]:
             ):
                 break
             refused.add(intent)
-            tail = re.split(r"[,;]| but | just | only |: ", kept[match.end() :], maxsplit=1)
+            tail = _END_OF_NEGATION.split(kept[match.start() :], maxsplit=1)
             rest = tail[1] if len(tail) > 1 else ""
             head = _NEGATED.sub(" ", kept[: match.start()].rstrip() + " ")
             kept = f"{head.strip()} {rest.strip()}".strip()
@@ -210,6 +221,8 @@ def _settle(scores: dict[str, float], clause: str) -> None:
     """Weigh intents against each other where their words overlap."""
     has_job = bool(re.search(r"\bjob\d+\b", clause))
     has_file = bool(re.search(r"\bfile\d+\b", clause))
+    if (has_job or has_file) and "explain" in scores and not _ABOUT_THE_FIELD.search(clause):
+        scores["explain"] -= 2
     if has_job and not has_file and "inspect" in scores:
         scores["show"] = max(scores.get("show", 0), scores.pop("inspect"))
     if "start" in scores and "try" in scores and has_file:
@@ -220,7 +233,12 @@ def _settle(scores: dict[str, float], clause: str) -> None:
         about_data = has_file or re.search(
             r"\b(?:my|our|this|i have|we have|gb|for (?:it|that|this))\b", clause
         )
-        scores["recommend" if about_data else "explain"] += 1
+        explicit = scores["recommend"] >= scores["explain"] + 0.5
+        scores["recommend" if about_data or explicit else "explain"] += 1
+    if {"explain", "evaluate"} <= scores.keys() and not re.search(
+        r"\b(?:job\d|my|model|it|run|the (?:last|new)|tuning|this)\b", clause
+    ):
+        scores["evaluate"] -= 1
     if (
         "hardware" in scores
         and "estimate" in scores

@@ -171,7 +171,7 @@ _REWRITES: tuple[tuple[str, str], ...] = (
     (r"\bdo not\b", "don't"),
     (r"\bdoes not\b", "doesn't"),
     (r"\bon-?nx\b", "onnx"),
-    (r"\b(?:re)?[- ]?train it\b", "train it"),
+    (r"\bre[- ]train", "retrain"),
     (r"\bpre[- ]?process(?:ing)?\b", "preprocess"),
     (r"\bhyper[- ]?parameters?\b", "hyperparameters"),
     (r"\bper ?cent\b", "%"),
