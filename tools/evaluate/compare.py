@@ -13,6 +13,7 @@ from tools.evaluate.figures import Difference, Estimate
 Scores = npt.NDArray[np.float64]
 RESAMPLES = 2000
 _CHUNK_VALUES = 2_000_000
+_FEW_VALUES = 5
 
 
 def compare_rows(
@@ -87,21 +88,35 @@ def _interval(gain: Scores, units: Scores, seed: int) -> tuple[float, float]:
     """Return the expanded percentile bootstrap interval of a ratio of sums.
 
     Hesterberg (2015), The American Statistician 69(4), section 5.3: the percentiles are moved
-    outwards so that small samples cover as a t interval does.
+    outwards so that small samples cover as a t interval does. Draws of right-or-wrong scores lie
+    on a grid; they are spread over their grid cell, or the interval would cover too often.
     """
     n = gain.size
     if n < 2:
         return -math.inf, math.inf
+    values, counts = np.unique(gain, return_counts=True)
+    if values.size == 1 and (units == 1).all():
+        return float(values[0]), float(values[0])
     rng = np.random.default_rng(seed)
+    if values.size <= _FEW_VALUES and (units == 1).all():
+        draws = rng.multinomial(n, counts / n, size=RESAMPLES) @ values / n
+        draws += rng.uniform(-0.5, 0.5, RESAMPLES) * np.diff(values).min() / n
+    else:
+        draws = _draws(rng, gain, units)
+    tail = NormalDist().cdf(-math.sqrt(n / (n - 1)) * _t_quantile(n - 1))
+    low, high = np.quantile(draws, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def _draws(rng: np.random.Generator, gain: Scores, units: Scores) -> Scores:
+    n = gain.size
     draws = np.empty(RESAMPLES)
     step = max(1, _CHUNK_VALUES // n)
     for start in range(0, RESAMPLES, step):
         count = min(step, RESAMPLES - start)
         picked = rng.integers(0, n, size=(count, n))
         draws[start : start + count] = gain[picked].sum(axis=1) / units[picked].sum(axis=1)
-    tail = NormalDist().cdf(-math.sqrt(n / (n - 1)) * _t_quantile(n - 1))
-    low, high = np.quantile(draws, [tail, 1 - tail])
-    return float(low), float(high)
+    return draws
 
 
 def _t_quantile(freedom: int) -> float:

@@ -33,7 +33,9 @@ def wilson(successes: int, n: int, z: float = Z95) -> Estimate:
     denominator = 1 + z * z / n
     centre = (share + z * z / (2 * n)) / denominator
     half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / denominator
-    return Estimate(value=share, low=max(0.0, centre - half), high=min(1.0, centre + half))
+    low = max(0.0, centre - half) if successes else 0.0
+    high = min(1.0, centre + half) if successes < n else 1.0
+    return Estimate(value=share, low=low, high=high)
 
 
 def majority_share(labels: Sequence[str]) -> float:

@@ -1,0 +1,155 @@
+"""A verdict is one word with a reason, and it is wrong no more often than it says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tools.evaluate.compare import (
+    Scores,
+    compare_rows,
+    mcnemar_p,
+    mean_estimate,
+    rows_needed,
+)
+from tools.evaluate.metrics import wilson
+from tools.evaluate.verdict import Evidence, contaminated, judge_evidence
+
+
+def _rights(share: float, n: int, seed: int) -> Scores:
+    return (np.random.default_rng(seed).random(n) < share).astype(float)
+
+
+def _evidence(base: Scores, tuned: Scores, **more: object) -> Evidence:
+    return Evidence(
+        difference=compare_rows("accuracy", base, tuned, seed=1),
+        base=wilson(int(base.sum()), base.size),
+        tuned=wilson(int(tuned.sum()), tuned.size),
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def test_a_clear_gain_ships() -> None:
+    verdict = judge_evidence(_evidence(_rights(0.2, 200, 1), _rights(0.9, 200, 2)))
+    assert verdict.word == "ship"
+    assert "200 held-out rows" in verdict.text
+
+
+def test_the_same_model_twice_is_no_gain() -> None:
+    same = _rights(0.6, 200, 1)
+    assert judge_evidence(_evidence(same, same)).word == "no gain"
+
+
+def test_a_worse_model_has_regressed() -> None:
+    verdict = judge_evidence(_evidence(_rights(0.9, 200, 1), _rights(0.5, 200, 2)))
+    assert verdict.word == "regressed"
+
+
+def test_few_rows_cannot_tell_and_say_how_many_more() -> None:
+    verdict = judge_evidence(_evidence(_rights(0.2, 8, 1), _rights(0.9, 8, 2)))
+    assert verdict.word == "cannot tell"
+    assert "more held-out rows" in verdict.text
+
+
+def test_a_small_unsure_gain_is_promising() -> None:
+    base = np.array([1.0] * 100 + [0.0] * 100)
+    tuned = np.array([1.0] * 92 + [0.0] * 8 + [1.0] * 17 + [0.0] * 83)
+    verdict = judge_evidence(_evidence(base, tuned))
+    assert verdict.word == "promising"
+    assert "touches zero" in verdict.text
+
+
+def test_something_that_got_worse_holds_back_ship() -> None:
+    base, tuned = _rights(0.2, 200, 1), _rights(0.9, 200, 2)
+    verdict = judge_evidence(_evidence(base, tuned, regressions=["loss got worse by 0.40"]))
+    assert verdict.word == "promising"
+    assert "loss got worse" in verdict.text
+
+
+def test_no_better_than_always_the_same_answer_does_not_ship() -> None:
+    base, tuned = _rights(0.2, 200, 1), _rights(0.55, 200, 2)
+    assert judge_evidence(_evidence(base, tuned, majority=0.6)).word == "promising"
+
+
+def test_a_gain_too_small_to_matter_does_not_ship() -> None:
+    base = np.zeros(4000)
+    tuned = np.zeros(4000)
+    tuned[:40] = 1.0
+    assert judge_evidence(_evidence(base, tuned)).word == "no gain"
+
+
+def test_the_verdict_says_when_the_same_rows_chose_the_checkpoint() -> None:
+    base, tuned = _rights(0.2, 200, 1), _rights(0.9, 200, 2)
+    assert (
+        "chose the checkpoint" in judge_evidence(_evidence(base, tuned, chose_checkpoint=True)).text
+    )
+
+
+@pytest.mark.parametrize(
+    ("excluded", "clean", "spoiled"),
+    [(0, 5, False), (10, 100, False), (90, 60, True), (5, 3, True)],
+)
+def test_rows_that_were_trained_on_cannot_tell(excluded: int, clean: int, spoiled: bool) -> None:
+    verdict = contaminated(excluded, clean)
+    assert (verdict is not None) == spoiled
+    if verdict:
+        assert verdict.word == "cannot tell"
+        assert str(excluded) in verdict.text
+
+
+def test_ship_is_said_of_nothing_in_at_most_one_of_forty_null_experiments() -> None:
+    rng = np.random.default_rng(5)
+    shipped = 0
+    for _ in range(1000):
+        n, share = int(rng.integers(30, 200)), float(rng.uniform(0.1, 0.9))
+        base = (rng.random(n) < share).astype(float)
+        tuned = (rng.random(n) < share).astype(float)
+        shipped += judge_evidence(_evidence(base, tuned)).word == "ship"
+    assert shipped <= 25
+
+
+@pytest.mark.parametrize("n", [40, 150])
+def test_intervals_of_the_difference_cover_at_their_rate(n: int) -> None:
+    rng = np.random.default_rng(n)
+    covered = trials = 0
+    for seed in range(1000):
+        base, tuned = (rng.random(n) < 0.45).astype(float), (rng.random(n) < 0.6).astype(float)
+        found = compare_rows("accuracy", base, tuned, seed=seed)
+        covered += found.low <= 0.15 <= found.high
+        trials += 1
+    assert 0.93 <= covered / trials <= 0.97
+
+
+def test_intervals_of_a_loss_cover_at_their_rate() -> None:
+    rng = np.random.default_rng(9)
+    covered = 0
+    for seed in range(500):
+        tokens = rng.integers(2, 20, 60).astype(float)
+        base = -rng.gamma(2, 1, 60) * tokens
+        gain = rng.normal(0.1, 0.5, 60) * tokens
+        found = compare_rows("loss", base, base + gain, seed=seed, weights=tokens)
+        covered += found.low <= 0.1 <= found.high
+    assert 0.92 <= covered / 500 <= 0.975
+
+
+def test_mcnemar_equals_a_fair_coin() -> None:
+    assert mcnemar_p(0, 0) == 1.0
+    assert mcnemar_p(1, 5) == pytest.approx(2 * 7 / 64)
+    assert mcnemar_p(3, 3) == 1.0
+    assert mcnemar_p(0, 400) < 1e-100
+
+
+def test_a_weighted_mean_counts_units_not_rows() -> None:
+    values, tokens = np.array([10.0, 1.0]), np.array([10.0, 1.0])
+    assert mean_estimate(values, seed=1, weights=tokens).value == 1.0
+
+
+def test_more_rows_are_asked_for_where_the_interval_is_wide() -> None:
+    wide = compare_rows("accuracy", _rights(0.5, 30, 1), _rights(0.6, 30, 4), seed=1)
+    narrow = compare_rows("accuracy", _rights(0.5, 600, 1), _rights(0.6, 600, 4), seed=1)
+    assert rows_needed(wide, 0.03) > rows_needed(narrow, 0.03) >= 10
+
+
+def test_models_must_be_compared_on_the_same_rows() -> None:
+    with pytest.raises(ValueError, match="same rows"):
+        compare_rows("accuracy", np.zeros(3), np.zeros(4), seed=1)
