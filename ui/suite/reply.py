@@ -17,7 +17,6 @@ from tools.history.approvals import Approval
 from tools.history.store import Store
 from ui.web.escape import safe_markdown
 
-_UNTRUSTED = re.compile(r"^--- untrusted text:.*?^--- end of untrusted text ---$", re.M | re.S)
 _MARKDOWN_IMAGE = re.compile(r"(?<!\\)!\[[^\]]*\](?:\(\s*<?\s*(?:https?:)?//|\[)")
 _LOADING_TAG = re.compile(
     r"<(?:img|image|source|video|audio|iframe|frame|embed|object|link|script|input|use|track)\b"
@@ -39,17 +38,17 @@ def answer_text(events: Sequence[TurnEvent], store: Store) -> str:
 
 
 def reports_text(events: Sequence[TurnEvent]) -> str:
-    """Return the reports and problems that the page shows under the answer, without row text."""
+    """Return the reports and problems that the page shows beside the answer."""
     parts = []
     for event in events:
         if isinstance(event, ToolFinished):
             error = f"{event.error.get('message')} {event.error.get('hint')}" if event.error else ""
-            parts.append(error or _UNTRUSTED.sub("", event.text))
+            parts.append(error or event.text)
     return "\n".join(parts)
 
 
 def everything_shown(events: Sequence[TurnEvent], store: Store) -> str:
-    """Return every text that reaches the page in any form, row text included: for canaries."""
+    """Return every text that reaches the page in any form: for canaries."""
     parts = [answer_text(events, store), reports_text(events)]
     for event in events:
         if isinstance(event, ToolFinished | NoticeTold):
