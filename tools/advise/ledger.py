@@ -16,27 +16,38 @@ _PRIOR_RUNS = 2.0
 
 
 def correction(ctx: Context, quantity: str) -> float:
-    """Return measured ÷ predicted of the latest runs: a geometric mean, drawn towards 1."""
+    """Return by what this machine's estimates are multiplied: measured ÷ arithmetic, drawn to 1.
+
+    What the ledger holds as predicted was corrected already, by what was known then. So the ledger
+    is replayed: each run's correction is taken out again before its ratio counts.
+    """
     if not ctx.settings.database.exists():
         return 1.0
-    ratios = [
-        math.log(measured / predicted)
-        for _, predicted, measured in ctx.store.predictions(quantity)[-_WINDOW:]
-        if predicted > 0 and measured > 0
-    ]
-    return math.exp(sum(ratios) / (len(ratios) + _PRIOR_RUNS)) if ratios else 1.0
+    logs: list[float] = []
+    factor = 1.0
+    for _, predicted, measured in ctx.store.predictions(quantity):
+        if predicted > 0 and measured > 0:
+            logs.append(math.log(measured * factor / predicted))
+            recent = logs[-_WINDOW:]
+            factor = _held(quantity, math.exp(sum(recent) / (len(recent) + _PRIOR_RUNS)))
+    return factor
+
+
+def _held(quantity: str, factor: float) -> float:
+    """Memory arithmetic is trusted within 15 %; time may be far off on another machine."""
+    low, high = (0.85, 1.15) if quantity == MEMORY else (0.1, 10.0)
+    return min(max(factor, low), high)
 
 
 def corrected(memory: MemoryEstimate, factor: float) -> MemoryEstimate:
     """Move an estimate by what this machine measured, within its own band."""
     if factor == 1.0:
         return memory
-    held = min(max(factor, 0.85), 1.15)
     return MemoryEstimate(
-        low_gib=memory.low_gib * held,
-        expected_gib=memory.expected_gib * held,
-        high_gib=memory.high_gib * max(1.0, held),
-        parts={name: value * held for name, value in memory.parts.items()},
+        low_gib=memory.low_gib * factor,
+        expected_gib=memory.expected_gib * factor,
+        high_gib=memory.high_gib * max(1.0, factor),
+        parts={name: value * factor for name, value in memory.parts.items()},
         basis=f"{memory.basis}, corrected by this machine's own runs",
         device=memory.device,
         host_gib=memory.host_gib,

@@ -51,6 +51,7 @@ class Recipe:
         logit_bytes: Bytes for each logit of the loss at the peak, gradient included.
         quantised_logit_bytes: The same where the base is quantised.
         float32_masters: Full tuning at 16 bits keeps float32 weights and computes with copies.
+        low, high: The band as factors of the expected peak.
         step_bytes: Bytes for each trained 16-bit weight that the optimiser needs while it steps.
     """
 
@@ -59,12 +60,16 @@ class Recipe:
     quantised_logit_bytes: float
     float32_masters: bool = False
     step_bytes: float = 2.0
+    low: float = 0.8
+    high: float = 1.25
 
 
 _EXACT_LOGIT = 12.0
 """Bytes for each logit: in float32, its log-probability and its gradient, as traced exactly."""
 RECIPES: dict[str, Recipe] = {
-    "luthier": Recipe(1.3, _EXACT_LOGIT, _EXACT_LOGIT, float32_masters=True, step_bytes=0.0),
+    "luthier": Recipe(
+        1.3, _EXACT_LOGIT, _EXACT_LOGIT, float32_masters=True, step_bytes=0.0, low=0.87, high=1.18
+    ),
     # Fitted on the first half of published measurements: tests/benchmarks/gpu_memory.py.
     "transformers+peft": Recipe(2.0, 13.0, 8.0),
     "ms-swift": Recipe(2.4, 32.0, 32.0),
@@ -135,7 +140,7 @@ def estimate_memory(work: Workload) -> MemoryEstimate:
         certain, low, high, host = CPU_FLOOR_GIB, 0.85, 1.22, 0.0
     else:
         parts["framework"] = RECIPES[work.recipe].fixed_gib * GIB
-        certain, low, high = 0.0, 0.8, 1.25
+        certain, low, high = 0.0, RECIPES[work.recipe].low, RECIPES[work.recipe].high
         host = 2.0 + 0.3 * sum(weight_bytes(work).values()) / GIB
     in_gib = {name: value / GIB for name, value in parts.items() if value}
     expected = sum(in_gib.values())

@@ -16,6 +16,7 @@ from tools.advise.candidates import licence_problem, model_problem, suggested, t
 from tools.advise.duration import Run, estimate_duration
 from tools.advise.evidence import ENGINE_SOURCE, ENGINE_WORDS, METHODS, PEFT_COMPARISON
 from tools.advise.figures import MemoryEstimate, Range, Reason, Verdict
+from tools.advise.hardware import Gpu, Machine
 from tools.advise.matrix import Scenario, scenarios_for
 from tools.advise.models import ModelInfo
 from tools.advise.situation import PastRun, Situation
@@ -28,6 +29,12 @@ _GOAL_METHODS = {
     "rslora": ("rslora", "rank-stabili", "rank stabili"), "adalora": ("adalora",),
     "prompt_tuning": ("prompt tuning", "soft prompt"), "prefix_tuning": ("prefix tuning",),
 }  # fmt: skip
+
+
+_SERVICE = Machine(
+    name="the hosted service", cpu="", cores=8, memory_gib=512, free_memory_gib=512,
+    disk_free_gib=None, gpus=(Gpu("a card of the service (assumed)", 78.0, 78.0, (9, 0)),),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,8 @@ class Recommendation:
 def recommend(situation: Situation) -> Recommendation:
     """Return ranked plans for a situation. Pure: reads nothing but its argument and the tables."""
     result = Recommendation()
+    if situation.target == "hosted":
+        situation = replace(situation, machine=_SERVICE)
     wished = _wished_method(situation)
     models = _models(situation, wished, result)
     fallback: list[RankedPlan] = []
@@ -92,8 +101,16 @@ def recommend(situation: Situation) -> Recommendation:
     )  # fmt: skip
     result.plans = [_cited(plan, result.matrix) for plan in result.plans]
     result.notes += list(situation.machine.notes)
+    if result.plans and result.plans[0].duration.expected > 2 * _MOST_SECONDS:
+        days = result.plans[0].duration.expected / _MOST_SECONDS
+        result.notes.append(
+            f"This would take about {days:.0f} days here; a graphics card or a smaller model would "
+            "make it hours."
+        )
     if situation.target == "hosted" and result.plans:
-        result.notes.append("The service trains on its own machines; the figures are for one here.")
+        result.notes.append(
+            "The service trains on its own machines; figures are for a card of 80 GB."
+        )
     if not result.plans:
         result.notes.append(_nothing_fits(situation, models))
     return result
@@ -271,7 +288,7 @@ def _score(
         if not much:
             score -= 0.02
             why.append(Reason("full", "with few rows every weight overfits", defaults.PRACTICE))
-    if method == "rslora" and situation.data.rows < 20_000:
+    if method == "rslora" and situation.data.rows < 50_000:
         score -= 0.02
         why.append(Reason("rslora", "a high rank is not needed for so few rows", PEFT_COMPARISON))
     score += _own_history(situation, method, why)
@@ -368,8 +385,9 @@ def _cited(plan: RankedPlan, rows: list[Scenario]) -> RankedPlan:
         text = f"the matrix says {cell.revised} for “{row.title.lower()}”"
         if cell.changed:
             text += f" in the revised edition ({cell.original} in the original)"
-        if plan.method != "full":
-            reasons.append(Reason(plan.method, text, row.cite([column])))
+        if plan.method == "full":
+            text = "the matrix compares adapters and engines; it has no column for full tuning"
+        reasons.append(Reason(plan.method, text, row.cite([column])))
     return replace(plan, why=(*plan.why, *reasons))
 
 

@@ -1,0 +1,224 @@
+"""A wish becomes a complete plan that fits, or is refused with the nearest that does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tools.advise import ledger
+from tools.advise.plan import Plan, PlanRequest, compile_plan
+from tools.context import Context
+from tools.errors import BadInput, NotFound, Refused
+from tools.history.spec import plan_hash
+
+ROWS = 240
+LABELS = ("billing", "delivery", "other")
+
+
+@pytest.fixture
+def tickets(tmp_path: Path) -> str:
+    """A small CSV of texts and labels."""
+    lines = ["text,label"]
+    for i in range(ROWS):
+        lines.append(f"Ticket number {i} says that item {i * 7 % 31} is {i % 11} days late,"
+                     f"{LABELS[i % 3]}")  # fmt: skip
+    (tmp_path / "tickets.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return "tickets.csv"
+
+
+def plan_for(ctx: Context, path: str, **wishes: Any) -> Plan:
+    return compile_plan(ctx, PlanRequest(path=path, **wishes))
+
+
+def model_folder(tmp_path: Path, **changes: Any) -> str:
+    config = {
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 4096,
+        "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32,
+        "num_key_value_heads": 8, "vocab_size": 128256, "max_position_embeddings": 8192,
+        **changes,
+    }  # fmt: skip
+    folder = tmp_path / "large"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    (folder / "model.safetensors").write_bytes(b"")
+    return "./large"
+
+
+def test_nothing_wished_gives_a_complete_plan_for_the_starter(ctx: Context, tickets: str) -> None:
+    plan = plan_for(ctx, tickets)
+    assert plan.spec.model == "starter"
+    assert plan.spec.method == "lora"
+    assert plan.spec.dataset_fingerprint == plan.manifest.fingerprint
+    assert set(plan.spec.labels) == set(LABELS)
+    assert plan.memory.low_gib < plan.memory.expected_gib < plan.memory.high_gib
+    assert plan.verdict == "fits"
+    assert plan.duration.low < plan.duration.expected < plan.duration.high
+    assert plan.disk_gib > 0
+    assert all(reason.source for reason in plan.why)
+
+
+def test_the_card_of_the_starter_decides_what_was_left_open(ctx: Context, tickets: str) -> None:
+    plan = plan_for(ctx, tickets)
+    card = plan.model.recommended
+    assert plan.spec.learning_rate == pytest.approx(card["learning_rate"])
+    assert plan.spec.rank == card["rank"]
+
+
+WISHES: dict[str, Any] = {
+    "method": "dora", "rank": 8, "alpha": 24, "dropout": 0.1, "epochs": 2.0,
+    "learning_rate": 0.0007, "batch_size": 4, "gradient_accumulation": 2, "max_length": 64,
+    "weight_decay": 0.02, "seed": 5, "gradient_checkpointing": True, "goal": "sort tickets",
+}  # fmt: skip
+
+
+def test_every_wish_is_honoured_exactly(ctx: Context, tickets: str) -> None:
+    spec = plan_for(ctx, tickets, **WISHES, minutes=30).spec
+    for name, value in WISHES.items():
+        assert getattr(spec, name) == value, name
+    assert spec.max_minutes == 30
+
+
+@pytest.mark.parametrize(("name", "value"), [("eval_fraction", 0.25), ("dedupe", False)])
+def test_wishes_about_the_data_reach_the_data(
+    ctx: Context, tickets: str, name: str, value: Any
+) -> None:
+    plan = plan_for(ctx, tickets, **{name: value})
+    assert getattr(plan.spec, name) == value
+    assert plan.manifest.options[name] == value
+
+
+def test_only_the_rank_wished_moves_alpha_with_it(ctx: Context, tickets: str) -> None:
+    assert plan_for(ctx, tickets, rank=8).spec.alpha == 16
+
+
+def test_the_same_wish_gives_the_same_plan(ctx: Context, tickets: str) -> None:
+    first, second = (plan_for(ctx, tickets, epochs=2) for _ in range(2))
+    assert plan_hash(first.spec) == plan_hash(second.spec)
+
+
+def test_no_row_is_cut_where_none_is_an_outlier(ctx: Context, tickets: str) -> None:
+    plan = plan_for(ctx, tickets)
+    assert plan.spec.max_length <= plan.model.context_length
+    assert not any("cut" in warning for warning in plan.warnings)
+
+
+def test_rows_that_will_be_cut_are_told(ctx: Context, tickets: str) -> None:
+    plan = plan_for(ctx, tickets, max_length=16)
+    assert plan.spec.max_length == 16
+    assert any("cut" in warning for warning in plan.warnings)
+
+
+def test_what_the_person_fixed_may_not_change_later(ctx: Context, tickets: str) -> None:
+    assert "batch_size" in plan_for(ctx, tickets).spec.may_change
+    assert "batch_size" not in plan_for(ctx, tickets, batch_size=4).spec.may_change
+
+
+def test_a_time_budget_shortens_what_was_left_open(ctx: Context, tickets: str) -> None:
+    long = plan_for(ctx, tickets, max_steps=None)
+    short = plan_for(ctx, tickets, minutes=0.3)
+    assert short.spec.epochs < long.spec.epochs
+    assert plan_for(ctx, tickets, minutes=0.3, epochs=5).spec.epochs == 5
+
+
+@pytest.mark.parametrize(
+    ("wishes", "words"),
+    [
+        ({"method": "full", "rank": 8}, "no rank"),
+        ({"method": "full", "alpha": 8, "dropout": 0.1}, "alpha and dropout"),
+        ({"max_length": 100_000}, "reads at most"),
+        ({"device": "cuda"}, "no NVIDIA GPU"),
+        ({"target_modules": "c_attn"}, "no module called c_attn"),
+    ],
+)
+def test_contradictory_wishes_are_refused_before_the_data_is_read(
+    ctx: Context, wishes: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tools.advise import hardware
+
+    monkeypatch.setattr(hardware, "_gpus", lambda: ((), ""))
+    with pytest.raises(Refused, match=words) as caught:
+        plan_for(ctx, "there-is-no-such-file.csv", **wishes)
+    assert caught.value.refused_by == "preflight"
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("wish", [{"method": "magic"}, {"engine": "warp"}])
+def test_an_unknown_method_or_engine_names_the_known(ctx: Context, wish: dict[str, Any]) -> None:
+    with pytest.raises(BadInput) as caught:
+        plan_for(ctx, "x.csv", **wish)
+    assert "trains with" in caught.value.hint
+
+
+def test_a_model_that_does_not_fit_is_refused_with_what_does(
+    ctx: Context, tickets: str, tmp_path: Path
+) -> None:
+    small = ctx.with_(settings=ctx.settings.model_copy(update={"memory_limit_gib": 4.0}))
+    with pytest.raises(Refused, match=r"4\.0 GiB can be used") as caught:
+        plan_for(small, tickets, model=model_folder(tmp_path))
+    assert caught.value.refused_by == "memory"
+    assert caught.value.hint
+
+
+def test_what_would_fit_is_named(ctx: Context, tickets: str, tmp_path: Path) -> None:
+    folder = model_folder(
+        tmp_path, hidden_size=1024, intermediate_size=4096, num_hidden_layers=24,
+        num_attention_heads=16, vocab_size=32000,
+    )  # fmt: skip
+    small = ctx.with_(settings=ctx.settings.model_copy(update={"memory_limit_gib": 4.5}))
+    with pytest.raises(Refused) as caught:
+        plan_for(small, tickets, model=folder, method="full", batch_size=64, max_length=512)
+    assert "fits with" in caught.value.hint
+
+
+def test_short_memory_makes_the_batch_smaller_not_the_method_other(
+    ctx: Context, tickets: str
+) -> None:
+    roomy = plan_for(ctx, tickets, method="lora").spec
+    tight = ctx.with_(settings=ctx.settings.model_copy(update={"memory_limit_gib": 0.8}))
+    spec = plan_for(tight, tickets, method="lora").spec
+    assert spec.method == "lora"
+    assert spec.batch_size < roomy.batch_size or spec.gradient_checkpointing
+    assert spec.batch_size * spec.gradient_accumulation == roomy.batch_size
+
+
+def test_a_full_disk_is_refused(
+    ctx: Context, tickets: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tools.advise import feasible
+
+    monkeypatch.setattr(feasible, "disk_free_gib", lambda _: 0.01)
+    with pytest.raises(Refused, match="disk") as caught:
+        plan_for(ctx, tickets)
+    assert caught.value.refused_by == "disk"
+
+
+def test_a_missing_file_is_not_found(ctx: Context) -> None:
+    with pytest.raises(NotFound):
+        plan_for(ctx, "missing.csv")
+
+
+def test_measured_runs_correct_the_next_estimate(ctx: Context, tickets: str) -> None:
+    before = plan_for(ctx, tickets).memory.expected_gib
+    store = ctx.store
+    for i in range(6):
+        factor = ledger.correction(ctx, ledger.MEMORY)
+        store.record_prediction(
+            f"job-{i}", ledger.MEMORY, predicted=before * factor, measured=before * 1.1, unit="GiB"
+        )
+    after = plan_for(ctx, tickets).memory
+    assert 1.05 * before < after.expected_gib < 1.101 * before
+    assert "own runs" in after.basis
+
+
+def test_a_steady_error_is_learned_once_and_does_not_swing(ctx: Context) -> None:
+    factors = []
+    for i in range(12):
+        factors.append(ledger.correction(ctx, ledger.DURATION))
+        ctx.store.record_prediction(
+            f"job-{i}", ledger.DURATION, predicted=100 * factors[-1], measured=150, unit="s"
+        )
+    assert factors == sorted(factors)
+    assert 1.35 < ledger.correction(ctx, ledger.DURATION) <= 1.5
