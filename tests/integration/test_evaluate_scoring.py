@@ -61,6 +61,9 @@ def test_choices_are_as_likely_as_the_plain_formula_says(
     for i, prompt in enumerate(prompts):
         for j, choice in enumerate(choices):
             assert found.sums[i, j] == pytest.approx(_plain(model, prompt, choice), abs=1e-4)
+            before = _plain(model, prompt, choice[:-1]) if choice[1:] else 0.0
+            last = found.sums[i, j] - found.ends[i, j]
+            assert last == pytest.approx(before, abs=1e-4)
 
 
 def test_of_many_choices_the_expected_one_is_always_followed(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ from tools.work.encode import (
     messages_of,
 )
 from tools.work.heldout import HeldOut, Row
-from tools.work.scoring import score_answers, score_choices
+from tools.work.scoring import Likelihoods, score_answers, score_choices
 
 Tick = Callable[[int], None]
 _CHECKED_ROWS = 8
@@ -144,14 +145,18 @@ def _label_window(
             model, [p[-room:] for p in prompts], choices, own,
             pad=exam.pad, batch=exam.batch, tick=tick,
         )  # fmt: skip
-        sums, lengths = likely.sums, likely.tokens
     else:
-        sums, lengths, cut = _every_choice(model, tokenizer, window, exam)
+        likely, cut = _every_choice(model, tokenizer, window, exam)
         tick(len(window))
     index = np.arange(len(window))
-    means = sums[:, : exam.known] / lengths[:, : exam.known]
-    names = [exam.labels[i] for i in means.argmax(axis=1)]
-    return sums[index, own], lengths[index, own], names, cut
+    # Where one label begins like another, only the stop tells the two apart.
+    means = likely.means if _one_begins_another(exam.labels) else likely.means_without_stop
+    names = [exam.labels[i] for i in means[:, : exam.known].argmax(axis=1)]
+    return likely.sums[index, own], likely.tokens[index, own], names, cut
+
+
+def _one_begins_another(labels: Sequence[str]) -> bool:
+    return any(b.startswith(a) for a, b in pairwise(sorted(labels)))
 
 
 def _every_choice(
@@ -159,7 +164,7 @@ def _every_choice(
     tokenizer: PreTrainedTokenizerBase,
     window: Sequence[Row],
     exam: Exam,
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], int]:
+) -> tuple[Likelihoods, int]:
     """Score row by choice, for templates whose answers depend on the prompt's last characters."""
     encoded: list[Encoded] = []
     for row in window:
@@ -171,7 +176,8 @@ def _every_choice(
     likely = score_answers(model, encoded, pad=exam.pad, batch=exam.batch, tick=lambda done: None)
     shape = (len(window), len(exam.answers))
     cut = sum(row.cut for row in encoded) // len(exam.answers)
-    return likely.sums.reshape(shape), likely.tokens.reshape(shape), cut
+    parts = (part.reshape(shape) for part in (likely.sums, likely.tokens, likely.ends))
+    return Likelihoods(*parts), cut
 
 
 def _fixed_choices(

@@ -22,15 +22,28 @@ _PLAIN_CACHE_LAYERS = {"DynamicLayer", "DynamicSlidingWindowLayer"}
 
 @dataclass(frozen=True)
 class Likelihoods:
-    """Summed log-probabilities in nats and their token counts, per row (and answer)."""
+    """Summed log-probabilities in nats and their token counts, per row (and answer).
+
+    Attributes:
+        ends: The part of `sums` that belongs to the last token, the stop.
+    """
 
     sums: npt.NDArray[np.float64]
     tokens: npt.NDArray[np.float64]
+    ends: npt.NDArray[np.float64]
 
     @property
     def means(self) -> npt.NDArray[np.float64]:
         """Log-probability per token: answers of unequal length compare by this."""
         return self.sums / np.maximum(self.tokens, 1)
+
+    @property
+    def means_without_stop(self) -> npt.NDArray[np.float64]:
+        """Log-probability per token of the answer alone: a stop says nothing about which it is."""
+        with np.errstate(invalid="ignore"):
+            found = (self.sums - self.ends) / np.maximum(self.tokens - 1, 1)
+        # Answers that were not followed have minus infinity in both.
+        return np.where(np.isneginf(self.sums), -np.inf, found)
 
 
 def score_answers(
@@ -43,13 +56,13 @@ def score_answers(
         batch: Rows per batch at most; long or many-worded ones get smaller batches.
         tick: Called with the number of rows done.
     """
-    sums = np.zeros(len(rows))
+    sums, ends = np.zeros(len(rows)), np.zeros(len(rows))
     vocabulary = int(model.config.get_text_config().vocab_size)
     order = sorted(range(len(rows)), key=lambda i: len(rows[i].prompt) + len(rows[i].answer))
     for picked in _batches(order, [len(r.answer) for r in rows], vocabulary, batch):
-        sums[picked] = _score_batch(model, [rows[i] for i in picked], pad)
+        sums[picked], ends[picked] = _score_batch(model, [rows[i] for i in picked], pad)
         tick(len(picked))
-    return Likelihoods(sums, np.array([len(r.answer) for r in rows], dtype=float))
+    return Likelihoods(sums, np.array([len(r.answer) for r in rows], dtype=float), ends)
 
 
 def score_choices(
@@ -73,22 +86,27 @@ def score_choices(
         own: Number of the expected choice of each row.
     """
     sums = np.full((len(prompts), len(choices)), -np.inf)
+    ends = np.full((len(prompts), len(choices)), -np.inf)
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     vocabulary = int(model.config.get_text_config().vocab_size)
     per_row = min(len(choices), MOST_CHOICES) * max(map(len, choices))
     for picked in _batches(order, [per_row] * len(prompts), vocabulary, batch):
-        chosen, found = _choose_batch(
+        chosen, found, last = _choose_batch(
             model, [prompts[i] for i in picked], choices, [own[i] for i in picked], pad
         )
-        np.put_along_axis(block := sums[picked], chosen, found, axis=1)
-        sums[picked] = block
+        for whole, part in ((sums, found), (ends, last)):
+            np.put_along_axis(block := whole[picked], chosen, part, axis=1)
+            whole[picked] = block
         tick(len(picked))
     lengths = np.array([len(choice) for choice in choices], dtype=float)
-    return Likelihoods(sums, np.broadcast_to(lengths, sums.shape))
+    return Likelihoods(sums, np.broadcast_to(lengths, sums.shape), ends)
 
 
 @torch.inference_mode()
-def _score_batch(model: PreTrainedModel, rows: list[Encoded], pad: int) -> npt.NDArray[Any]:
+def _score_batch(
+    model: PreTrainedModel, rows: list[Encoded], pad: int
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    # Returns each row's sum over its answer, and the last token's part of it.
     ids, mask, positions = left_pad([r.prompt + r.answer for r in rows], pad, model.device)
     keep = max(len(r.answer) for r in rows) + 1
     out = model(
@@ -103,7 +121,8 @@ def _score_batch(model: PreTrainedModel, rows: list[Encoded], pad: int) -> npt.N
     lengths = torch.tensor([len(r.answer) for r in rows], device=ids.device)
     columns = torch.arange(keep - 1, device=ids.device)
     counted = columns[None, :] >= (keep - 1 - lengths)[:, None]
-    return (chosen * counted).sum(1, dtype=torch.float64).cpu().numpy()
+    sums = (chosen * counted).sum(1, dtype=torch.float64)
+    return sums.cpu().numpy(), chosen[:, -1].double().cpu().numpy()
 
 
 @torch.inference_mode()
@@ -113,8 +132,9 @@ def _choose_batch(
     choices: Sequence[list[int]],
     own: list[int],
     pad: int,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    # Returns the numbers of the choices that were followed, and their sums: both (rows, followed).
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    # Returns the numbers of the choices that were followed, their sums, and the last tokens'
+    # parts: all (rows, followed).
     ids, mask, positions = left_pad(prompts, pad, model.device)
     out = model(
         input_ids=ids,
@@ -130,12 +150,14 @@ def _choose_batch(
     count, width = followed.shape[1], answers.shape[1]
     chosen = followed.cpu().numpy()
     if width == 1:
-        return chosen, first.double().cpu().numpy()
+        sums = first.double().cpu().numpy()
+        return chosen, sums, sums
     cache = out.past_key_values
     layers = {type(layer).__name__ for layer in getattr(cache, "layers", [object()])}
     if not layers <= _PLAIN_CACHE_LAYERS:
         rows = [Encoded(p, choices[c]) for p, cs in zip(prompts, chosen, strict=True) for c in cs]
-        return chosen, _score_batch(model, rows, pad).reshape(chosen.shape)
+        sums, ends = _score_batch(model, rows, pad)
+        return chosen, sums.reshape(chosen.shape), ends.reshape(chosen.shape)
     cache.batch_repeat_interleave(count)
     repeated = answers[followed.flatten()]
     real = counted[followed.flatten()]
@@ -148,10 +170,12 @@ def _choose_batch(
         past_key_values=cache,
         use_cache=True,
     )
-    later = (_log_probabilities(rest.logits, repeated[:, 1:]) * real[:, 1:]).sum(
-        1, dtype=torch.float64
-    )
-    return chosen, (first.double() + later.view(len(prompts), count)).cpu().numpy()
+    each = (_log_probabilities(rest.logits, repeated[:, 1:]) * real[:, 1:]).double()
+    # Before the answers' second tokens stand their first, so that the last one is always found.
+    each = torch.cat([first.double().reshape(-1, 1), each], dim=1)
+    last = each.gather(1, real.sum(1, keepdim=True) - 1)
+    shape = (len(prompts), count)
+    return chosen, each.sum(1).view(shape).cpu().numpy(), last.view(shape).cpu().numpy()
 
 
 def _likeliest(first: torch.Tensor, own: list[int]) -> torch.Tensor:
