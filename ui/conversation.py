@@ -18,7 +18,7 @@ from assistant.events import (
 )
 from tools.context import Context
 from tools.settings import read_settings
-from ui.text import format_duration
+from ui.text import format_answers, format_duration
 
 _HELP = "Type `quit` or press Ctrl-D to leave; jobs go on. A waiting plan starts when you type yes."
 
@@ -87,8 +87,8 @@ class TerminalConversation:
             case TextDelta():
                 return event.text
             case ToolFinished():
-                took = f"{event.duration_s:.1f} s"
-                return f"  * {event.title}  {event.status}  {took}"
+                step = f"  * {event.title}  {event.status}  {event.duration_s:.1f} s"
+                return "\n".join([step, *format_answers(event.report)])
             case ApprovalAsked():
                 return self._card(event.approval_id)
             case NoticeTold():

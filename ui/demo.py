@@ -22,7 +22,7 @@ from tools.errors import NotAllowed, Refused
 from tools.history.jobs import JobRecord
 from tools.shipped import data_folder, shipped
 from ui.progress import wait_with_progress
-from ui.text import format_duration, format_table
+from ui.text import format_answers, format_duration, format_table
 
 TICKETS = "data/samples/support_tickets.csv"
 HELD_OUT = "data/samples/support_tickets_heldout.csv"
@@ -118,6 +118,8 @@ class _Demo:
     def _show(self, event: object) -> None:
         if isinstance(event, ToolFinished):
             self._print(f"  * {event.title}  {event.status}  {event.duration_s:.1f} s")
+            for line in format_answers(event.report):
+                self._print(line)
         elif isinstance(event, TextDelta):
             self._print(event.text, end="")
 
@@ -136,7 +138,7 @@ def _document(
     figures, halves = judged.metrics, judged.metrics.get("slices", {})
     card = json.loads(shipped("starter-model", "card.json").read_text(encoding="utf-8"))
     home = ctx.settings.home
-    parity = exported.metrics.get("parity", {})
+    parity = exported.metrics["parity"]
     return {
         "accuracy": {
             "base": figures["base_accuracy"],
@@ -162,7 +164,10 @@ def _document(
             "expected": training.predicted.get("memory_gib"),
             "measured": training.measured.get("memory_gib"),
         },
-        "parity": {"passed": exported.state == "succeeded", "measures": parity},
+        "parity": {
+            "passed": parity["passed"],
+            "measures": parity["measures"],
+        },
         "artifacts": {
             name: str(home / path)
             for job in (training, exported)
@@ -194,9 +199,21 @@ def _table(document: dict[str, Any]) -> str:
         f"Verdict: {document['verdict']}. {document['verdict_text']}",
         f"Memory: {memory['expected']:.2f} GiB predicted, {memory['measured']:.2f} GiB measured.",
         "Tokens per second: " + ", ".join(f"{k} {v:,.0f}" for k, v in speed.items()) + ".",
-        f"Parity: {'passed' if document['parity']['passed'] else 'failed'}. "
-        + ", ".join(f"{k} {v}" for k, v in document["parity"]["measures"].items()),
+        _parity_line(document["parity"]),
         *(f"{name}: {path}" for name, path in document["artifacts"].items()),
         "Time: " + ", ".join(f"{k} {format_duration(v)}" for k, v in document["seconds"].items()),
     ]
     return "\n".join(lines)
+
+
+def _parity_line(parity: dict[str, Any]) -> str:
+    """Return how often each step of the export says what the tuned model says."""
+    measures = parity["measures"]
+    steps = [name.removesuffix("_agreement") for name in measures if name.endswith("_agreement")]
+    same = [
+        f"{step} {measures[f'{step}_agreement']:.0%}".replace("%", " %")
+        for step in steps
+        if step != "base" and not step.endswith("_token")
+    ]
+    word = "passed" if parity["passed"] else "failed"
+    return f"Parity {word}: of {measures['prompts']} answers the same as tuned: {', '.join(same)}."

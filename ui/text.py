@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tools.datasets.quarantine import disarm
+
 BAR_WIDTH = 24
 
 
@@ -72,3 +74,18 @@ def format_event(kind: str, payload: dict[str, Any]) -> str | None:
     if kind == "error":
         return f"failed: {payload['message']}"
     return None
+
+
+def format_answers(report: dict[str, Any] | None) -> list[str]:
+    """Return what each model answered, a line each; none where the report holds no answers.
+
+    What a model says is untrusted: control characters and markup are disarmed.
+    """
+    if not report or report.get("type") != "TryReport":
+        return []
+    answers = report["answers"]
+    width = max((len(answer["target"]) for answer in answers), default=0)
+    return [
+        f"  {answer['target']:<{width}}  says: {disarm(answer['text'] or answer['error'] or '')}"
+        for answer in answers
+    ]

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from ui.text import format_bar, format_duration, format_event, format_number, format_table
+from ui.text import (
+    format_answers,
+    format_bar,
+    format_duration,
+    format_event,
+    format_number,
+    format_table,
+)
 
 
 @pytest.mark.parametrize(
@@ -45,3 +52,13 @@ def test_only_events_with_something_to_say_are_printed() -> None:
     assert format_event("metrics", {"step": 3, "loss": 1.0, "eval_loss": None}) is None
     shown = format_event("metrics", {"step": 3, "loss": 1.0, "eval_loss": 0.5})
     assert shown == "step 3: validation loss 0.5000"
+
+
+def test_what_models_answered_is_shown_without_control_characters() -> None:
+    answers = [
+        {"target": "base", "text": "hm\x1b[31m", "error": None},
+        {"target": "tuned", "text": "billing", "error": None},
+    ]
+    shown = format_answers({"type": "TryReport", "answers": answers})
+    assert shown == ["  base   says: hm⁅31m", "  tuned  says: billing"]
+    assert format_answers({"type": "JobsReport"}) == format_answers(None) == []
