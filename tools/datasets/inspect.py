@@ -10,6 +10,7 @@ from tools.datasets.checks import RowChecks
 from tools.datasets.choose import ASK_BELOW, Reading, choose, describe
 from tools.datasets.example import Example
 from tools.datasets.gather import Gathered, gather
+from tools.datasets.large import LOOK_SECONDS, facts_of, with_facts
 from tools.datasets.lens import (
     LensPreview,
     TokenLengths,
@@ -82,13 +83,17 @@ def inspect_file(
         source, template=template, input_column=input_column, output_column=output_column
     )
     checks = RowChecks(reading.mapping, reading.columns)
-    found = gather(source, reading.mapping, Deadline(INSPECT_SECONDS), checks)
+    facts = facts_of(source, reading)
+    deadline = Deadline(LOOK_SECONDS if facts else INSPECT_SECONDS)
+    found = gather(source, reading.mapping, deadline, checks)
     problems = [
         *source.problems(),
         *checks.problems(),
         *find_problems(found, reading.mapping, reading.columns),
     ]
-    return _report(ctx, located, source, reading, found, problems, View(model, sample_rows, lens))
+    view = View(model, sample_rows, lens)
+    report = _report(ctx, located, source, reading, found, problems, view)
+    return with_facts(report, facts, found) if facts and not found.complete else report
 
 
 def _report(

@@ -35,7 +35,8 @@ class DatasetReport(Report):
         columns: Source column → role.
         alternatives: Other readings, where it is not certain.
         version: Id of the prepared version, if this is one.
-        sampled: True where only a part was read in the time allowed.
+        sampled: True where single rows were only looked at in the time allowed, from the
+            beginning; `looked_at` says how many. Counts are exact where `looked_at` is set.
     """
 
     path: str
@@ -61,6 +62,7 @@ class DatasetReport(Report):
     lens: LensPreview | None = None
     version: str | None = None
     sampled: bool = False
+    looked_at: int | None = None
     next_step: str = ""
 
     def document(self) -> dict[str, Any]:
@@ -79,6 +81,8 @@ class DatasetReport(Report):
             parts.append(self._labels())
         if self.token_lengths:
             parts.append(self._tokens())
+        if self.sampled:
+            parts.append(self._sampling())
         parts.append(self._problems())
         if self.preview:
             parts.append(untrusted_block("rows as they would be trained", self._shown(), 1200))
@@ -89,7 +93,7 @@ class DatasetReport(Report):
         return "\n".join(part for part in parts if part)
 
     def _headline(self) -> str:
-        about = "about " if self.sampled else ""
+        about = "at least " if self.sampled and self.looked_at is None else ""
         sure = f"confidence {self.format_confidence:.2f}"
         name = shorten(disarm(self.name), 80)
         form = self.format.replace("_", " ")
@@ -97,6 +101,14 @@ class DatasetReport(Report):
         splits = ", ".join(f"{name} {count:,}" for name, count in self.splits.items())
         split = f" · {splits}" if len(self.splits) > 1 else ""
         return f"{name}: {about}{self.rows:,} rows · {self.file} · {form}{task}, {sure}{split}"
+
+    def _sampling(self) -> str:
+        if self.looked_at is None:
+            return f"The file is long: its first {self.rows:,} rows were read in the time allowed."
+        return (
+            f"Rows, duplicates, labels and lengths were counted over the whole file; the first "
+            f"{self.looked_at:,} rows were looked at one by one."
+        )
 
     def _roles(self) -> str:
         used = [
