@@ -47,6 +47,13 @@ _TRAINING_ONLY = frozenset(
         "input_column", "output_column", "eval_fraction", "dedupe", "minutes", "model",
     }
 )  # fmt: skip
+_FIGURE_ONLY = re.compile(
+    r"(?:no,? |sorry,? |i (?:meant|mean|said) |make (?:it|that) |rather |better |let's say |only |just |use |take |ok,? |then |actually,? )+"
+    r"(?P<n>\d*\.?\d+(?:e-\d+)?)(?: instead| then| please| rather| though)?[.! ]*"
+)
+_MOVE_IT = re.compile(
+    r"\b(?:lower|raise|reduce|increase|set|change|bring|put|make|drop|bump|turn|move) (?:it|that|this)(?: down| up)? (?:to |at )?(?P<n>\d*\.?\d+(?:e-\d+)?)\b"
+)
 _FIGURES = (
     "epochs", "rank", "alpha", "batch_size", "gradient_accumulation", "max_steps", "max_length",
     "learning_rate", "dropout", "weight_decay", "minutes",
@@ -276,18 +283,27 @@ def _other_path(view: View, base: Args) -> str | None:
 
 def _bare_figure(view: View, base: Args) -> Args | None:
     """`make it 2`, `no, 3`: the figure that was changed last."""
-    match = re.fullmatch(
-        r"(?:no,? |sorry,? |i (?:meant|mean|said) |make (?:it|that) |rather |better |let's say |only |just |use |take |ok,? |then |actually,? )+"
-        r"(\d+(?:\.\d+)?(?:e-\d+)?)(?: instead| then| please| rather| though)?[.! ]*",
-        view.said.plain,
-    )
+    plain = view.said.plain
+    match = _FIGURE_ONLY.fullmatch(plain) or _MOVE_IT.search(plain)
     if not match:
         return None
+    number = float(match["n"])
     before = view.plans[-2] if len(view.plans) > 1 else {}
     changed = [name for name in _FIGURES if name in base and base[name] != before.get(name)]
-    if not changed:
+    down, up = (
+        re.search(r"\b(?:lower|reduce|drop|decrease|down)\b", plain),
+        re.search(r"\b(?:raise|increase|bump|up|higher)\b", plain),
+    )
+    fitting = [
+        name
+        for name in changed
+        if isinstance(base[name], int) == number.is_integer()
+        and not (down and base[name] <= number)
+        and not (up and base[name] >= number)
+    ]
+    if not fitting:
         return None
-    number = float(match[1])
+    changed = fitting
     return {changed[0]: int(number) if number.is_integer() and number >= 1 else number}
 
 

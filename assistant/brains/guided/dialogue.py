@@ -11,7 +11,13 @@ from assistant.brains.guided.corrections import correct_plan, last_plan, plan_fr
 from assistant.brains.guided.runs import named_jobs
 from assistant.brains.guided.slots import named_paths, training_values
 from assistant.brains.guided.steps import Offered, Plan, plan_wish
-from assistant.brains.guided.understand import Understanding, Wish, is_deferred, understand
+from assistant.brains.guided.understand import (
+    Understanding,
+    Wish,
+    is_deferred,
+    second_opinion,
+    understand,
+)
 from assistant.brains.guided.view import View
 
 _MOST_CALLS = 8
@@ -68,6 +74,8 @@ def plan_message(view: View, offered: Offered) -> Plan:
         plan = plan_fragment(view, said, offered)
         if plan:
             return plan
+    if not wishes and (guess := second_opinion(view.said)):
+        wishes = [guess]
     if not wishes:
         return Plan(reply=_not_understood(view, said))
     return _plan_wishes(view, wishes, offered)

@@ -10,6 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 
 from assistant.brains.guided.cues import ENOUGH, load_cues
+from assistant.brains.guided.likely import likely_intent
 from assistant.brains.guided.wording import Utterance
 
 ACTIONS = (
@@ -43,13 +44,27 @@ _REQUEST = re.compile(
     r"|\bcan i (?:have|get|see)\b|\bcould i (?:have|get|see)\b|\bwhy (?:don't|not) (?:you|we|just|let's)?\b|\bshall we\b|\bhow about (?:we|you|training|a)\b"
     r"|\bwould be (?:great|nice|lovely|cool|good|grateful|happy|glad)\b|\bi'd (?:be grateful|appreciate|love|like)\b|\bis it possible (?:to|that you)\b"
 )
+_FIELD = re.compile(
+    r"\b(?:rank|alpha|dropout|epochs?|learning rate|batch(?: size)?|weight decay|warm ?up|scheduler|adapters?|lora|qlora|dora|"
+    r"peft|overfit\w*|underfit\w*|quantiz\w*|onnx|gguf|perplexity|f1|gradient|tokens?|tokenizer|zero\d?|deepspeed|fsdp|ddp|early stopping|"
+    r"validation|loss|baseline|hyperparameters?|chat template|template|prompt tuning|ia3|adalora|checkpoints?|accumulation|parity|"
+    r"int4|fp16|bf16|vram|finetuning|fine tuning|pre ?training|transformers?|kaito|olive|ray|azure|dpo|sft|rlhf|bleu|rouge|"
+    r"confidence interval|accuracy|precision|recall|distillation|pruning|catastrophic forgetting|packing|masks?|masking)\b"
+)
+_EVERYDAY = re.compile(
+    r"\b(?:weather|time|date|news|joke|poem|song|capital|president|score|match|pizza|life|love|politics|"
+    r"rain|temperature|stock|price of|recipe|movie|song|name|age|birthday|meaning of life|plus|times)\b"
+)
+_NAMES_A_FIGURE = re.compile(
+    r"\d|\b(?:how about|what about|can you|could you|instead|use|take|make)\b"
+)
 _END_OF_NEGATION = re.compile(r"[,;]| but | just | only |: | - ")
 _POLITE = re.compile(
     r"\b(?:i'd|i would|we'd|we would|it would) (?:really |very much )?(?:appreciate|be|love|like)\b.{0,24}\bif you\b"
 )
 _HYPOTHETICAL = re.compile(
     r"\b(?:way|method|approach|technique|how|setup|settings) to (?:train|tune|finetune|teach)\b|\bcan i (?!have|get|see)|"
-    r"\bshould (?:i|we|one)\b|\bwhat if\b|\bwhat (?:would|will|does|might|could) (?:happen|it|a |the |training|be)\b|\bif (?:i|we|you) (?:were to |would )?"
+    r"\b(?:worried|afraid|fear|concerned|unsure|not sure|doubt|curious)\b|\bshould (?:i|we|one)\b|\bwhat if\b|\bwhat (?:would|will|does|might|could) (?:happen|it|a |the |training|be)\b|\bif (?:i|we|you) (?:were to |would )?"
     r"(?:train|tune|finetune|start|use|take|trained|tuned|used|took)\w*\b(?!.{0,40}\bplease\b)|\bwould (?:it|that|training|tuning|finetuning|lora|qlora|dora|the|a|an|i|my)\b"
     r"|\bdo (?:i|we) (?:need|have|want) to\b|\bhow (?:do|does|would|could|can|should|is|are|long|much|many|big|expensive|slow|fast) \b"
     r"|\bis it (?:worth|better|wise|smart|a good|sensible|ok|okay|safe|necessary|enough|too)\b|\bworth (?:it|training|tuning|finetuning|to)\b|\bdoes it make sense\b"
@@ -118,6 +133,21 @@ def understand(said: Utterance) -> Understanding:
     return Understanding(tuple(_ordered(wishes, banned)), frozenset(banned), tuple(fragments))
 
 
+def second_opinion(said: Utterance) -> Wish | None:
+    """Return what a message resembles that says nothing clearly; never an act with consequences."""
+    for sentence in _SENTENCE.split(said.plain):
+        intent = likely_intent(sentence)
+        if intent and intent not in _ACTS:
+            return Wish(intent, ENOUGH, sentence, is_question(sentence))
+    asked = re.search(
+        r"\b(?:what's|what is|what are|what does|explain) (?!it\b|this\b|that\b|your|my)",
+        said.plain,
+    )
+    if asked and not _EVERYDAY.search(said.plain):
+        return Wish("explain", ENOUGH, said.plain, True)
+    return None
+
+
 def _leading(plain: str) -> Wish | None:
     """`try: …` takes all that follows as the prompt, whatever it says."""
     head = plain.split(":", 1)[0]
@@ -147,9 +177,15 @@ def read_clause(clause: str) -> tuple[Wish | None, set[str]]:
     if (question or _HYPOTHETICAL.search(kept)) and not _POLITE.search(kept):
         _weaken_acts(scores, kept)
     _settle(scores, kept)
-    if not scores:
-        return None, refused
+    scores.setdefault("explain", 0.0)
     intent = max(scores, key=lambda name: scores[name])
+    if (
+        scores[intent] < ENOUGH
+        and question
+        and _FIELD.search(kept)
+        and not _NAMES_A_FIGURE.search(kept)
+    ):
+        return Wish("explain", ENOUGH, kept, True), refused
     if scores[intent] < ENOUGH:
         return None, refused
     return Wish(intent, scores[intent], kept, question), refused - {intent}
@@ -225,7 +261,7 @@ def _settle(scores: dict[str, float], clause: str) -> None:
         scores["explain"] -= 2
     if has_job and not has_file and "inspect" in scores:
         scores["show"] = max(scores.get("show", 0), scores.pop("inspect"))
-    if "start" in scores and "try" in scores and has_file:
+    if "start" in scores and "try" in scores and (has_file or "sample" in clause):
         scores.pop("try")
     if "estimate" in scores and ("explain" in scores or "recommend" in scores):
         scores["estimate"] += 1
