@@ -128,6 +128,14 @@ def _still_to_come_gib(record: JobRecord) -> float:
     return max(0.0, _needed_gib(record) - used)
 
 
+def _visible_devices(ctx: Context, record: JobRecord) -> dict[str, str]:
+    """One GPU for a job, and none for a training on the CPU."""
+    if record.kind == "train" and _device(record) == "cpu":
+        return {"CUDA_VISIBLE_DEVICES": ""}
+    given = ctx.settings.worker_environment().get("CUDA_VISIBLE_DEVICES", "0")
+    return {"CUDA_VISIBLE_DEVICES": given.split(",")[0]}
+
+
 def _start(ctx: Context, record: JobRecord) -> bool:
     if not ctx.store.jobs.set_state(record.id, "running", expected=["queued"]):
         return False
@@ -140,7 +148,7 @@ def _start(ctx: Context, record: JobRecord) -> bool:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "tools.work.worker", record.id],
                 cwd=folder,
-                env=ctx.settings.worker_environment(),
+                env=ctx.settings.worker_environment() | _visible_devices(ctx, record),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

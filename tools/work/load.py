@@ -91,6 +91,16 @@ def load_model(
     return model.train(trainable)
 
 
+def load_config(where: Job | Settings, spec: TrainingSpec) -> dict[str, Any]:
+    """Return the base model's configuration."""
+    source = model_source(spec)
+    config = AutoConfig.from_pretrained(
+        source, **_origin(where, spec, source), trust_remote_code=False
+    )
+    document: dict[str, Any] = config.to_dict()
+    return document
+
+
 def load_dtype(spec: TrainingSpec) -> torch.dtype:
     """Return the type the base weights are held in.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import resource
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 import psutil
 import torch
@@ -16,6 +18,18 @@ def memory_now_gib(device: str) -> float:
     if device == "cuda":
         return torch.cuda.memory_allocated() / _GIB
     return float(psutil.Process().memory_info().rss) / _GIB
+
+
+def forget_peak(device: str) -> None:
+    """Start measuring the peak anew, where the system can."""
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        return
+    # Linux: writing 5 sets the peak resident size back to the present one (proc(5)).
+    clear = Path("/proc/self/clear_refs")
+    if clear.exists():
+        with suppress(OSError):
+            clear.write_text("5")
 
 
 def memory_peak_gib(device: str) -> float:

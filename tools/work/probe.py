@@ -19,7 +19,8 @@ import torch
 from tools.errors import Refused
 from tools.history.events import GatePassed, SampleGenerated
 from tools.history.spec import TrainingSpec
-from tools.work.memory import memory_peak_gib
+from tools.work.ladder import OutOfMemory
+from tools.work.memory import forget_peak, memory_peak_gib
 from tools.work.recipe import Collator, summed_loss
 from tools.work.report import Job
 from tools.work.rows import Encoded
@@ -49,12 +50,13 @@ def probe(
         Refused: It does not fit into memory, its loss is not a number or exactly zero, or no
             weight receives a gradient.
     """
+    forget_peak(spec.device)
     with undone(model), explained_memory(spec):
         losses, seconds = _steps(job, spec, model, tokenizer, rows)
         answer, stopped = _generate(model, tokenizer, prompt)
     job.emit(SampleGenerated(prompt=prompt[-400:], answer=answer, stopped=stopped))
     measured = Probed(losses[0], losses[-1], seconds, memory_peak_gib(spec.device))
-    _check_memory(job, measured.peak_gib)
+    _check_memory(job, spec, measured.peak_gib)
     predicted = job.record.predicted.get("memory_gib")
     job.emit(
         GatePassed(
@@ -76,7 +78,7 @@ def probe(
 def undone(model: Any) -> Iterator[None]:
     """Put trained weights, gradients, mode and random numbers back at the end."""
     trained = [p for p in model.parameters() if p.requires_grad]
-    before = [p.detach().clone() for p in trained]
+    before = [p.detach().to("cpu", copy=True) for p in trained]
     training = model.training
     states = (random.getstate(), np.random.get_state(), torch.get_rng_state())
     on_gpu = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
@@ -97,19 +99,18 @@ def undone(model: Any) -> Iterator[None]:
 
 @contextmanager
 def explained_memory(spec: TrainingSpec) -> Iterator[None]:
-    """Turn running out of memory into a refusal that says what may help."""
+    """Turn running out of memory into something the ladder understands.
+
+    Raises:
+        OutOfMemory: In place of what torch, CUDA or the machine raised.
+    """
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         text = str(error).lower()
         if not isinstance(error, MemoryError) and not any(sign in text for sign in _NO_MEMORY):
             raise
-        raise Refused(
-            f"The longest batch of {spec.batch_size} rows does not fit into memory.",
-            hint="Halve the batch size and double the gradient accumulation, or switch on "
-            "gradient checkpointing.",
-            refused_by="memory",
-        ) from error
+        raise OutOfMemory(f"A batch of {spec.batch_size} rows did not fit into memory.") from None
 
 
 def _steps(
@@ -180,11 +181,11 @@ def _generate(model: Any, tokenizer: Any, prompt: str) -> tuple[str, bool]:
     return tokenizer.decode(new, skip_special_tokens=True), bool(new and new[-1] in stops)
 
 
-def _check_memory(job: Job, peak_gib: float) -> None:
+def _check_memory(job: Job, spec: TrainingSpec, peak_gib: float) -> None:
     limit = job.settings.memory_limit_gib
     if limit is not None and peak_gib > limit:
-        raise Refused(
-            f"The longest batch takes {peak_gib:.2f} GiB, more than the {limit:g} GiB allowed.",
-            hint="Halve the batch size, choose a smaller model, or raise the memory limit.",
-            refused_by="memory",
+        raise OutOfMemory(
+            f"A batch of {spec.batch_size} rows took {peak_gib:.2f} GiB, more than the "
+            f"{limit:g} GiB allowed.",
+            available_gib=limit,
         )

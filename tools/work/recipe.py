@@ -91,6 +91,8 @@ class GroupedOrder(Sampler[int]):
 class Recipe(SFTTrainer):
     """The trainer of every supervised method; what differs is the model it is given."""
 
+    control: Any
+
     def __init__(
         self,
         *,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,9 @@ from tools.errors import Refused
 from tools.history.events import GatePassed, Warned
 from tools.history.spec import TrainingSpec
 from tools.work.keep import Keeper, save_result
-from tools.work.load import load_model, load_tokenizer
-from tools.work.memory import memory_peak_gib
+from tools.work.ladder import OutOfMemory, as_attempted, step_down
+from tools.work.load import load_config, load_model, load_tokenizer
+from tools.work.memory import forget_peak, memory_peak_gib
 from tools.work.methods import keep_trained_weights_exact, make_trainable
 from tools.work.monitor import Monitor
 from tools.work.outcome import conclude
@@ -46,14 +48,29 @@ class Prepared:
 def run(job: Job) -> dict[str, Any]:
     """Train as the spec says and leave an adapter (or a model), metrics and a notice.
 
+    Where memory runs out, what the plan allows to change is changed and the run goes on from its
+    last checkpoint.
+
     Raises:
         Refused: A gate said no.
         Cancelled: The person asked to stop; the last checkpoint stays and can be resumed.
     """
-    spec = job.record.training
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     torch.set_num_threads(job.settings.worker_threads or torch.get_num_threads())
+    spec = as_attempted(job, job.record.training)
+    while True:
+        try:
+            return _attempt(job, spec)
+        except OutOfMemory as error:
+            failure, available = error.problem, error.available_gib
+        # Outside the handler: the traceback would keep the failed attempt's tensors alive.
+        gc.collect()
+        torch.cuda.empty_cache()
+        spec = _next_attempt(job, spec, failure, available)
+
+
+def _attempt(job: Job, spec: TrainingSpec) -> dict[str, Any]:
     set_seed(spec.seed)
     keeper = Keeper(job, spec)
     prepared = _prepare(job, spec)
@@ -61,6 +78,8 @@ def run(job: Job) -> dict[str, Any]:
         job.phase("probe")
         prompt = first_prompt(_split(job, prepared.manifest), spec.objective, prepared.tokenizer)
         probe(job, spec, prepared.model, prepared.tokenizer, prepared.rows, prompt)
+    # The probe's throw-away copy is no part of what the run needs.
+    forget_peak(spec.device)
     trainer, monitor = _train(job, spec, prepared, keeper)
     job.measure(
         memory_gib=round(memory_peak_gib(spec.device), 3),
@@ -75,6 +94,24 @@ def run(job: Job) -> dict[str, Any]:
     result = save_result(job, spec, prepared.model, prepared.tokenizer)
     _tell_metrics(job, monitor, int(trainer.state.global_step))
     return conclude(job, spec, result, resumed=keeper.resumed is not None)
+
+
+def _next_attempt(
+    job: Job, spec: TrainingSpec, failure: str, available_gib: float | None
+) -> TrainingSpec:
+    manifest = read_manifest(job.settings.dataset_folder(spec.dataset))
+    tokenizer = load_tokenizer(job, spec)
+    rows = encode_split(
+        _split(job, manifest, "train"), spec.objective, tokenizer, max_length=spec.max_length
+    )
+    return step_down(
+        job,
+        spec,
+        config=load_config(job, spec),
+        length=max(map(len, rows.input_ids)),
+        failure=failure,
+        available_gib=available_gib,
+    )
 
 
 def _prepare(job: Job, spec: TrainingSpec) -> Prepared:

@@ -10,6 +10,7 @@ import errno
 import faulthandler
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +35,8 @@ _RESERVE_BYTES = 512 * 1024
 def main(arguments: list[str]) -> int:
     """Run one job. Returns the exit code: 0 where the job ended in a state it could record."""
     faulthandler.enable()
+    # The training libraries warn of their own futures, which helps no reader of this log.
+    warnings.simplefilter("ignore", FutureWarning)
     (job_id,) = arguments
     settings = read_settings()
     folder = settings.job_folder(job_id)

@@ -1,0 +1,136 @@
+"""Running out of memory: solved without changing the task, or ended with a proposal.
+
+The failures are injected: torch is made to say what it says when memory is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.jobs_factory import make_dataset, make_spec, make_spec_alone
+from tools.context import Context, utc_now
+from tools.errors import Refused
+from tools.history.store import Store
+from tools.work import outcome, probe, recipe, train
+from tools.work.ladder import rungs
+from tools.work.report import Job
+
+pytestmark = [
+    pytest.mark.integration,
+    # The training libraries warn of their own deprecations.
+    pytest.mark.filterwarnings("ignore"),
+]
+
+MAY_CHANGE = ("batch_size", "gradient_accumulation", "gradient_checkpointing")
+_GONE = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."
+
+
+@pytest.fixture(autouse=True)
+def unjudged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the comparison with the base, which has tests of its own."""
+    monkeypatch.setattr(outcome, "judge", lambda *_: {})
+
+
+@pytest.fixture
+def job(ctx: Context, material: Path) -> Callable[..., Job]:
+    """Make a job that runs in this process."""
+
+    def make(**changes: Any) -> Job:
+        values = {"batch_size": 8, "max_steps": 8, "eval_steps": 4, "save_steps": 4}
+        model = material / "models" / "stories260K"
+        spec = make_spec(make_dataset(ctx), model, **values | {"may_change": MAY_CHANGE} | changes)
+        record = ctx.store.jobs.create(spec, name="here")
+        ctx.store.jobs.set_state(record.id, "running")
+        ctx.settings.job_folder(record.id).mkdir(parents=True)
+        store = Store.open_as_worker(ctx.settings.database, clock=utc_now)
+        return Job(ctx.store.jobs.get(record.id), ctx.settings, store)
+
+    return make
+
+
+def _no_room_above(monkeypatch: pytest.MonkeyPatch, rows: int, *, from_step: int = 0) -> None:
+    real, calls = recipe.summed_loss, []
+
+    def limited(model: Any, batch: Any) -> Any:
+        calls.append(model.training)
+        if model.training and len(batch["input_ids"]) > rows and sum(calls) > from_step:
+            raise RuntimeError(_GONE)
+        return real(model, batch)
+
+    monkeypatch.setattr(recipe, "summed_loss", limited)
+    monkeypatch.setattr(probe, "summed_loss", limited)
+
+
+def _told(job: Job) -> tuple[list[dict[str, Any]], dict[int, float]]:
+    job.flush()
+    events = job.store.jobs.events(job.id)
+    attempts = [e.payload for e in events if e.kind == "attempt"]
+    metrics = [e.payload for e in events if e.kind == "metrics"]
+    return attempts, {m["step"]: m["loss"] for m in metrics if m["loss"] is not None}
+
+
+@pytest.mark.parametrize("room", [4, 2])
+def test_the_probe_finds_a_batch_that_fits_and_the_losses_are_the_same(
+    job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    easy = job()
+    train.run(easy)
+    _no_room_above(monkeypatch, room)
+    tight = job()
+    train.run(tight)
+    attempts, losses = _told(tight)
+    assert 1 <= len(attempts) <= 2
+    last = attempts[-1]["changes"]
+    assert last["batch_size"][1] <= room
+    assert last["batch_size"][1] * last["gradient_accumulation"][1] == 8
+    assert "did not fit" in attempts[0]["reason"]
+    expected = _told(easy)[1]
+    assert losses.keys() == expected.keys()
+    assert all(losses[step] == pytest.approx(expected[step], rel=0.02) for step in expected)
+
+
+def test_memory_that_runs_out_later_goes_on_from_the_last_checkpoint(
+    job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The probe takes two steps, so this is in the sixth step of the run.
+    _no_room_above(monkeypatch, 4, from_step=probe.STEPS + 5)
+    late = job()
+    train.run(late)
+    attempts, losses = _told(late)
+    assert len(attempts) == 1
+    assert sorted(losses) == list(range(1, 9))
+    phases = [e.payload for e in late.store.jobs.events(late.id, kinds=["phase"])]
+    assert [p["note"] for p in phases if p["phase"] == "train"] == ["", "goes on from step 4"]
+
+
+def test_what_the_plan_does_not_allow_is_not_changed(
+    job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _no_room_above(monkeypatch, 0)
+    for allowed in ((), MAY_CHANGE):
+        stuck = job(may_change=allowed)
+        with pytest.raises(Refused, match="makes it smaller") as refused:
+            train.run(stuck)
+        assert refused.value.refused_by == "memory"
+        assert "smaller model" in refused.value.hint
+        attempts, losses = _told(stuck)
+        assert losses == {}
+        assert {name for a in attempts for name in a["changes"]} <= set(allowed)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 7, 12, 15, 16, 4096])
+def test_every_rung_updates_on_as_many_rows(batch: int) -> None:
+    spec = make_spec_alone(batch_size=batch, gradient_accumulation=3, may_change=MAY_CHANGE)
+    found = list(rungs(spec))
+    assert all(r.batch_size * r.gradient_accumulation == 3 * batch for r in found)
+    sizes = [r.batch_size for r in found]
+    assert sizes == sorted(sizes, reverse=True)
+    assert found[-1].batch_size == 1
+    assert found[-1].gradient_checkpointing
+    protected = {"batch_size", "gradient_accumulation", "gradient_checkpointing"}
+    before = spec.model_dump(exclude=protected)
+    assert all(r.model_dump(exclude=protected) == before for r in found)
