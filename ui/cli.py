@@ -34,11 +34,10 @@ def run(arguments: list[str]) -> int:
     """Run one command; return its exit code. A person's mistake never shows a traceback."""
     as_json = "--json" in arguments
     try:
-        build().main(arguments, prog_name="luthier", standalone_mode=False)
+        # In this mode click returns the code of an Exit instead of leaving.
+        code = build().main(arguments, prog_name="luthier", standalone_mode=False)
     except ToolError as error:
         return _show_error(error, as_json)
-    except click.exceptions.Exit as leaving:
-        return leaving.exit_code
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -51,7 +50,7 @@ def run(arguments: list[str]) -> int:
         traceback.print_exc()
         print("This is a bug in Luthier; nothing you did caused it.", file=sys.stderr)
         return EXIT_BUG
-    return 0
+    return code if isinstance(code, int) else 0
 
 
 def build() -> click.Group:
