@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.benchmarks.seeded_faults import false_alarms, plant
 from tools.context import Context
 from tools.datasets.example import Example, answered
 from tools.datasets.inspect import inspect_file
@@ -119,3 +120,10 @@ def test_inspect_shows_the_lens(ctx: Context, starter: ModelText) -> None:
 def test_a_model_that_is_not_here_is_said(ctx: Context, tmp_path: Path) -> None:
     with pytest.raises(ToolError, match="not on this machine"):
         inspect_file(ctx, "data/samples/support_tickets.csv", lens=True, model="nowhere/at-all")
+
+
+def test_every_fault_planted_under_the_starters_template_is_found(starter: ModelText) -> None:
+    outcomes = list(plant(starter))
+    assert len(outcomes) >= 8
+    assert [o.fault for o in outcomes if not o.found] == []
+    assert false_alarms(starter) == []

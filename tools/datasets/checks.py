@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -82,11 +83,18 @@ _WORDS: dict[str, tuple[Severity, str, str]] = {
 class RowChecks:
     """Looks at each row as it goes by.
 
+    Args:
+        special: Special tokens of the chosen model, beside those of all the usual templates.
+
     Attributes:
         rows: Code → numbers of the rows it was found in.
     """
 
-    def __init__(self, mapping: Mapping, columns: dict[str, Column]) -> None:
+    def __init__(
+        self, mapping: Mapping, columns: dict[str, Column], special: Sequence[str] = ()
+    ) -> None:
+        strange = [token for token in special if not patterns.CONTROL.fullmatch(token)]
+        self._special = re.compile("|".join(map(re.escape, strange))) if strange else None
         self._mapping = mapping
         self._used = [name for name, role in mapping.columns.items() if role not in _UNUSED]
         self._shapes = {
@@ -105,7 +113,10 @@ class RowChecks:
     def _found(self, row: Row, example: Example | str) -> set[str]:
         codes: set[str] = set()
         for text in self._texts(row):
-            codes.update(content_codes(text[:SCANNED_CHARACTERS]))
+            text = text[:SCANNED_CHARACTERS]
+            codes.update(content_codes(text))
+            if self._special and self._special.search(text):
+                codes.add("control_tokens")
         if not self._fits(row):
             codes.add("inconsistent_format")
         turns = decoded(row.get(self._turns)) if self._turns else None

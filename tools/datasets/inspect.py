@@ -82,7 +82,9 @@ def inspect_file(
     reading = choose(
         source, template=template, input_column=input_column, output_column=output_column
     )
-    checks = RowChecks(reading.mapping, reading.columns)
+    reader = model_text(ctx, model)
+    special = reader.control_tokens() if reader else ()
+    checks = RowChecks(reading.mapping, reading.columns, special)
     facts = facts_of(source, reading)
     deadline = Deadline(LOOK_SECONDS if facts else INSPECT_SECONDS)
     found = gather(source, reading.mapping, deadline, checks)

@@ -63,6 +63,12 @@ class ModelText:
         """True where the template says what the assistant wrote."""
         return "{% generation" in self.template.replace("{%-", "{%")
 
+    def control_tokens(self) -> tuple[str, ...]:
+        """Return the special tokens that text must not hold, the longest first."""
+        added = [t.content for t in _added(self.tokenizer).values() if t.special]
+        marked = {token for token in added if len(token) >= 3 and not token.isalnum()}
+        return tuple(sorted(marked, key=lambda token: (-len(token), token)))
+
     def render(self, messages: Sequence[Message], *, waits: bool = False) -> str:
         """Return a conversation as the model reads it.
 
@@ -203,6 +209,8 @@ def read_model_text(folder: Path, name: str) -> ModelText:
     )
     template = _template(config, folder)
     special = _special(config, _json(folder / "special_tokens_map.json"))
+    absent = [t for t in special.values() if tokenizer.token_to_id(t) is None]
+    tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in absent])
     stops = _stops(tokenizer, special, decoder, folder)
     model = _json(folder / "config.json")
     context = model.get("max_position_embeddings") or model.get("n_positions")
