@@ -8,7 +8,8 @@ from typing import Any, cast
 from tools.advise import ledger, solver
 from tools.advise.duration import Run, estimate_duration
 from tools.advise.evidence import METHODS
-from tools.advise.figures import Range
+from tools.advise.exact import trace
+from tools.advise.figures import MemoryEstimate, Range
 from tools.advise.hardware import Machine, this_machine
 from tools.advise.machines import machine_with_card, parse_machine
 from tools.advise.memory import Workload, estimate_memory
@@ -148,6 +149,7 @@ def estimate_for(
     hardware: str | None,
     solve: str | None,
     price_per_hour: float | None,
+    exact: bool = False,
 ) -> EstimateReport:
     """Estimate one run.
 
@@ -192,6 +194,8 @@ def estimate_for(
     )
     factor = ledger.correction(ctx, ledger.MEMORY) if not (hardware or memory_gb) else 1.0
     memory = ledger.corrected(estimate_memory(work), factor)
+    if exact:
+        memory = _exact(ctx, work, base)
     available = machine.usable_gib(device)
     verdict = memory.verdict(available)
     duration = _duration(work, base, machine, data, gradient_accumulation, epochs)
@@ -216,6 +220,25 @@ def estimate_for(
         next_step=next_step,
         notes=notes,
     )
+
+
+def _exact(ctx: Context, work: Workload, model: ModelInfo) -> MemoryEstimate:
+    """Trace the step; on one GPU and for the methods that the trace knows.
+
+    Raises:
+        BadInput: It cannot be traced.
+    """
+    if work.device != "cuda" or work.gpus > 1:
+        raise BadInput(
+            "The exact trace counts the memory of one GPU.",
+            hint="Name a card, such as hardware '24GB', or leave `exact` out.",
+        )
+    if work.method not in {"lora", "qlora", "dora", "full"} or model.shape.family == "qwen":
+        raise BadInput(
+            f"The exact trace does not know {work.method} on {model.architecture}.",
+            hint="Leave `exact` out for the instant estimate.",
+        )
+    return trace(ctx, work, model.config)
 
 
 def _targets(model: ModelInfo, text: str | None) -> str | tuple[str, ...]:

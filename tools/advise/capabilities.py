@@ -153,6 +153,10 @@ def estimate_resources(
     price_per_hour: Annotated[
         float | None, Field(description="Price of the machine per hour.", gt=0, le=100_000)
     ] = None,
+    exact: Annotated[
+        bool,
+        Field(description="Trace the real step on empty tensors: some seconds, a narrower band."),
+    ] = False,
     accuracy: Annotated[
         bool, Field(description="Show predicted against measured on this machine instead.")
     ] = False,
@@ -186,6 +190,7 @@ def estimate_resources(
         hardware=hardware,
         solve=solve,
         price_per_hour=price_per_hour,
+        exact=exact,
     )
 
 

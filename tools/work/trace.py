@@ -176,7 +176,7 @@ def _with_adapter(model: Any, request: dict[str, Any]) -> Any:
         init_lora_weights="gaussian" if request["method"] == "dora" else True,
     )
     to = torch.nn.Module.to
-    torch.nn.Module.to = lambda self, *_, **__: self  # type: ignore[assignment, method-assign]
+    torch.nn.Module.to = lambda self, *_, **__: self  # type: ignore[method-assign]
     try:
         model = get_peft_model(model, config, autocast_adapter_dtype=False)
     finally:
