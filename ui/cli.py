@@ -105,10 +105,12 @@ def _run_capability(
     from ui.consent import finish, follow_job  # noqa: PLC0415
 
     ctx = start_face("cli")
-    report = capability.call(ctx, given_arguments(values))
+    arguments = given_arguments(values)
+    report = capability.call(ctx, arguments)
     if follow:
         report = follow_job(ctx, capability, report, quiet=as_json)
-    code, report = finish(ctx, capability, report, yes=yes, detach=detach, quiet=as_json)
+    choices = {"yes": yes, "detach": detach, "quiet": as_json}
+    code, report = finish(ctx, capability, arguments, report, **choices)
     show(report, as_json=as_json)
     if code:
         raise click.exceptions.Exit(code)

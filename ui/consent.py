@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from tools.catalog import Capability, find_capability
 from tools.context import Context
+from tools.history.jobs import JobRecord
+from tools.history.spec import UNFINISHED
 from tools.jobs import consent
 from tools.reports import Report
 from ui.progress import wait_with_progress
 
 EXIT_FIXABLE = 1
+_ABOUT_THE_JOB = frozenset({"start_training", "resume_job"})
+"""Their result is the job itself; other waiting capabilities give theirs when called again."""
+_ENDED_BADLY = frozenset({"failed", "lost", "interrupted", "cancelled"})
 
 
 def finish(
     ctx: Context,
     capability: Capability,
+    arguments: dict[str, Any],
     report: Report,
     *,
     yes: bool,
@@ -37,11 +44,26 @@ def finish(
             print(report.text(), file=sys.stderr)
         report = consent.grant(ctx, approval_id, by="cli")
     job_id = getattr(report, "job", None)
-    if detach or not job_id or getattr(report, "state", None) not in ("queued", "running"):
-        return _code(report), report
-    wait_with_progress(ctx, job_id, quiet=quiet)
-    final = find_capability("show_job").call(ctx, {"job": job_id})
-    return _code(final), final
+    if detach or not job_id or getattr(report, "state", None) not in UNFINISHED:
+        return 0, report
+    ended = wait_with_progress(ctx, job_id, quiet=quiet)
+    code = EXIT_FIXABLE if ended.state in _ENDED_BADLY else 0
+    return code, _result(ctx, capability, arguments, report, ended)
+
+
+def _result(
+    ctx: Context,
+    capability: Capability,
+    arguments: dict[str, Any],
+    report: Report,
+    ended: JobRecord,
+) -> Report:
+    if capability.name not in _ABOUT_THE_JOB and ended.state == "succeeded":
+        return capability.call(ctx, arguments)
+    shown = find_capability("show_job").call(ctx, {"job": ended.id})
+    if capability.name not in _ABOUT_THE_JOB:
+        return shown
+    return report.model_copy(update={"state": ended.state, "message": shown.text()})
 
 
 def follow_job(ctx: Context, capability: Capability, report: Report, *, quiet: bool) -> Report:
@@ -49,8 +71,3 @@ def follow_job(ctx: Context, capability: Capability, report: Report, *, quiet: b
     job_id: str = report.job  # type: ignore[attr-defined]
     wait_with_progress(ctx, job_id, quiet=quiet)
     return capability.call(ctx, {"job": job_id})
-
-
-def _code(report: Report) -> int:
-    bad = ("failed", "lost", "interrupted", "cancelled", "waiting")
-    return EXIT_FIXABLE if getattr(report, "state", None) in bad else 0
