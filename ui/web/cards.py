@@ -157,30 +157,85 @@ def _samples(judgement: Judgement | None) -> str:
 
 
 def _export_card(job: JobRecord) -> str:
-    metrics = job.metrics
-    speeds = metrics.get("tokens_per_second") or {}
-    pairs = [(f"{_label(k)} speed", f"{number(v, 0)} tokens/s") for k, v in speeds.items()]
-    pairs += [(_label(k), str(v)) for k, v in job.artifacts.items()]
-    pairs += [("time", _beside(job, "duration_s", clock))]
+    files = "".join(
+        f"<div><dt>{h(model_title(str(name)))}</dt><dd><code>{h(path)}</code></dd></div>"
+        for name, path in job.artifacts.items()
+    )
     return (
         f'<section class="card export" aria-label="Export {h(job.id)}"><header>'
         f'<span class="word good">verified</span><span>{h(job.id)}</span></header>'
-        "<p>The exported model answers as the tuned one does; the parity gate passed.</p>"
-        f"{_parity(metrics)}{facts(pairs)}</section>"
+        "<p>It answers as the tuned model does; the parity gate passed.</p>"
+        f'{_parity(job.metrics)}<dl class="facts files">{files}</dl></section>'
     )
 
 
+_PARITY_COLUMNS = (
+    ("agreement", "same answers"), ("correct", "right answers"), ("size_mb", "size"),
+)  # fmt: skip
+
+
 def _parity(metrics: Mapping[str, Any]) -> str:
+    """Return one row per exported form: how alike, how right, how large, how fast."""
     parity = metrics.get("parity")
-    if not isinstance(parity, Mapping):
-        return ""
-    measures = parity.get("measures", parity)
-    pairs = [
-        (_label(str(k)), number(v, 3) if isinstance(v, float) else str(v))
-        for k, v in measures.items()
-        if isinstance(v, int | float | str)
-    ]
-    return facts(pairs)
+    measures = parity.get("measures", {}) if isinstance(parity, Mapping) else {}
+    speeds = metrics.get("tokens_per_second") or {}
+    forms = [k for k in ("torch", "merged", "onnx_fp32", "onnx_fp16", "onnx_int4")
+             if k in speeds or f"{k}_agreement" in measures]  # fmt: skip
+    rows = []
+    for form in forms:
+        cells = [_parity_cell(key, measures.get(f"{form}_{key}")) for key, _ in _PARITY_COLUMNS]
+        cells.append(f"{speeds[form]:,.0f} tokens/s" if form in speeds else DASH)
+        shown = "".join(f'<td class="num">{h(cell)}</td>' for cell in cells)
+        name = "PyTorch" if form == "torch" else model_title(form)
+        rows.append(f'<tr><th scope="row">{h(name)}</th>{shown}</tr>')
+    heads = "".join(f'<th scope="col">{name}</th>' for _, name in _PARITY_COLUMNS)
+    n = measures.get("prompts")
+    under = f'<p class="quiet">Compared on {n:,} held-out prompts.</p>' if n else ""
+    return (
+        f'<table class="parity"><thead><tr><td></td>{heads}<th scope="col">speed</th></tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table>{under}"
+    )
+
+
+def _parity_cell(key: str, value: Any) -> str:
+    if value is None:
+        return DASH
+    return f"{value:.1f} MB" if key == "size_mb" else f"{value * 100:.1f} %"
+
+
+def answers_card(report: Mapping[str, Any]) -> str:
+    """Return the answers of base, tuned and exported model side by side; all untrusted."""
+    columns = []
+    for answer in report.get("answers") or ():
+        key = str(answer.get("target", ""))
+        title = model_title(key)
+        said = str(answer.get("text") or "").strip() or str(answer.get("error") or "")
+        columns.append(
+            f"<article><h4>{h(title)}</h4><p class='said'>{h(shorten(said, 1200)) or DASH}</p>"
+            f'<p class="quiet">{h(speed(answer.get("first_token_s"), answer.get("tokens_per_s")))}'
+            "</p></article>"
+        )
+    return (
+        f'<section class="card trial" aria-label="Answers"><p class="quiet">'
+        f"<q>{h(shorten(str(report.get('prompt', '')), 300))}</q></p>"
+        f'<div class="columns">{"".join(columns)}</div></section>'
+    )
+
+
+def model_title(key: str) -> str:
+    """Return what people call `base`, `tuned`, `onnx_int4`."""
+    words = key.replace("onnx_", "ONNX ")
+    return words if words.startswith("ONNX") else words.capitalize()
+
+
+def speed(first_token_s: float | None, tokens_per_s: float | None) -> str:
+    """Return time to the first token and tokens per second, where measured."""
+    parts = []
+    if first_token_s is not None:
+        parts.append(f"first token {first_token_s * 1000:.0f} ms")
+    if tokens_per_s is not None:
+        parts.append(f"{tokens_per_s:,.0f} tokens/s")
+    return ", ".join(parts)
 
 
 def _unfinished_card(job: JobRecord, told: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -112,9 +112,12 @@ class Transcript:
         step.metadata["title"] = literal_markdown(event.title)
         step.metadata["status"] = "done"
         step.metadata["duration"] = round(event.duration_s, 2)
-        if word:
-            step.metadata["log"] = word
+        note = word or step_note(event.report or {})
+        if note:
+            step.metadata["log"] = note
         step.content = _component(_step_body(event))
+        if (event.report or {}).get("type") == "TryReport":
+            self._html(cards.answers_card(event.report or {}))
 
     def _notice(self, event: NoticeTold) -> None:
         try:
@@ -131,6 +134,18 @@ class Transcript:
             ]
         elif job.kind == "export" and job.state == "succeeded":
             message.options = [{"value": f"{TRY_OPTION}:{job.parent}", "label": "Try it"}]
+
+
+def step_note(report: Mapping[str, Any]) -> str:
+    """Return the few figures that stand beside a step's title."""
+    if report.get("type") == "DatasetReport":
+        labels = len(report.get("label_counts") or ())
+        found = len(report.get("problems") or ())
+        parts = [f"{report.get('rows', 0):,} rows"]
+        parts += [f"{labels} labels"] if labels else []
+        parts += [f"{found} {'problem' if found == 1 else 'problems'}"] if found else []
+        return " · ".join(parts)
+    return ""
 
 
 def _component(html: str) -> Any:

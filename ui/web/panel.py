@@ -127,4 +127,4 @@ def _figures(job: JobRecord, life: Life) -> list[tuple[str, str]]:
 def _memory(measured: float | None, predicted: float | None) -> str:
     if measured is None:
         return f"{gib(predicted)} predicted" if predicted is not None else ""
-    return gib(measured) + (f", {gib(predicted)} predicted" if predicted is not None else "")
+    return gib(measured) + (f" ({gib(predicted)} predicted)" if predicted is not None else "")

@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 
 from tools.context import Context
 from tools.export.playground import Target, generate, targets_for
-from ui.web.words import number
-
-_TITLES = {"base": "Base", "tuned": "Tuned"}
+from ui.web.cards import model_title, speed
 
 
 @dataclass
@@ -27,17 +25,12 @@ class Answer:
     @property
     def title(self) -> str:
         """The model in words, such as `ONNX int4`."""
-        return _TITLES.get(self.target.key, self.target.key.replace("onnx_", "ONNX "))
+        return model_title(self.target.key)
 
     @property
     def figures(self) -> str:
         """Time to the first token and speed, where measured."""
-        parts = []
-        if self.first_s is not None:
-            parts.append(f"first token {self.first_s * 1000:.0f} ms")
-        if self.tokens_per_s is not None:
-            parts.append(f"{number(self.tokens_per_s, 0)} tokens/s")
-        return ", ".join(parts)
+        return speed(self.first_s, self.tokens_per_s)
 
 
 @dataclass

@@ -16,7 +16,8 @@ def number(value: Any, digits: int = 2) -> str:
         return DASH
     if isinstance(value, int):
         return f"{value:,}"
-    return f"{float(value):.{digits}f}"
+    amount = float(value)
+    return f"{amount:,.0f}" if abs(amount) >= 1000 else f"{amount:.{digits}f}"
 
 
 def gib(value: Any) -> str:
