@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -213,11 +214,11 @@ def _labels(
 def _longest_answer(tokenizer: Any, rows: HeldOut, answers: tuple[str, ...]) -> int:
     texts = list(answers)
     if not texts:
-        for i, row in enumerate(rows.rows()):
-            if i == _LOOKED_AT_ROWS:
-                break
-            # Plain text has no answer to generate.
-            texts.append(answer_of(row) or "…" * 10_000)
+        for row in islice(rows.rows(), _LOOKED_AT_ROWS):
+            if "text" in row:
+                # Plain text has no answer to generate.
+                return 10 * _SHORT_ANSWER_TOKENS
+            texts.append(answer_of(row))
     return max(len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"])
 
 
