@@ -36,8 +36,8 @@ SHAPES: dict[str, dict[str, Any]] = {
     }.items()
 }  # fmt: skip
 """Models of the table that the catalogue lacks; sizes of their published config.json files."""
-_EXPLAINED = """Not blind: all rows had been looked at when the formula was shaped; only the constants
-were chosen on one half.
+_EXPLAINED = """Not blind: all rows had been looked at when the formula was shaped; only the
+constants were chosen on one half.
 
 Peaks above *high*: qwen-1_8b-chat full at 2,048 tokens lies above the same run at
 4,096 tokens, so something else than its stated inputs differed."""

@@ -145,6 +145,22 @@ def test_contradictory_wishes_are_refused_before_the_data_is_read(
     assert caught.value.hint
 
 
+def test_a_target_that_the_model_cannot_reach_is_refused_before_training(
+    ctx: Context, tmp_path: Path
+) -> None:
+    gpt2 = {
+        "architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", "n_embd": 768, "n_head": 12,
+        "n_layer": 12, "n_positions": 1024, "vocab_size": 50257,
+    }  # fmt: skip
+    folder = tmp_path / "gpt2"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(gpt2), encoding="utf-8")
+    (folder / "model.safetensors").write_bytes(b"")
+    with pytest.raises(Refused, match="onnx-cpu") as caught:
+        plan_for(ctx, "missing.csv", model="./gpt2", target="onnx-cpu")
+    assert "SmolLM2-135M" in caught.value.hint
+
+
 @pytest.mark.parametrize("wish", [{"method": "magic"}, {"engine": "warp"}])
 def test_an_unknown_method_or_engine_names_the_known(ctx: Context, wish: dict[str, Any]) -> None:
     with pytest.raises(BadInput) as caught:

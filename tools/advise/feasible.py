@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import get_args
 
+from tools.advise.compatibility import reaches_target
 from tools.advise.figures import MemoryEstimate
 from tools.advise.hardware import Machine, disk_free_gib
 from tools.advise.memory import Workload, quantised_linears
-from tools.advise.models import ModelInfo
+from tools.advise.models import ModelInfo, catalogue, from_catalogue
 from tools.advise.solver import what_fits
 from tools.advise.wishes import PlanRequest
 from tools.errors import BadInput, Refused
@@ -54,6 +55,7 @@ def _contradictions(
         _no_gpu(request, machine),
         _quantisation(request, model, machine),
         _unknown_modules(request, model),
+        _unreachable(request, model),
     ]
 
 
@@ -115,6 +117,23 @@ def _unknown_modules(request: PlanRequest, model: ModelInfo) -> tuple[str, str] 
     except BadInput as error:
         return error.problem, error.hint
     return None
+
+
+def _unreachable(request: PlanRequest, model: ModelInfo) -> tuple[str, str] | None:
+    """A run must not end in an architecture that its deploy target does not know."""
+    problem = reaches_target(model.architecture, request.target or "hf")
+    if problem is None:
+        return None
+    near = [
+        other
+        for other in map(from_catalogue, catalogue())
+        if reaches_target(other.architecture, str(request.target)) is None
+    ]
+    nearest = min(near, key=lambda m: abs(m.parameters - model.parameters))
+    return (
+        f"{model.name} cannot be brought to {request.target}: {problem}.",
+        f"The nearest in size that can is {nearest.name}.",
+    )
 
 
 def choose_device(request: PlanRequest, machine: Machine) -> str:

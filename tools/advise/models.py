@@ -59,9 +59,15 @@ class ModelInfo:
     @property
     def size(self) -> str:
         """Parameters as people say them, such as `5.0M` or `8.03B`."""
-        if self.parameters >= 1e9:
-            return f"{self.parameters / 1e9:.3g}B"
-        return f"{self.parameters / 1e6:.3g}M"
+        return size_words(self.billions)
+
+
+def size_words(billions: float) -> str:
+    """Return parameters as people say them, such as `4.95M`, `135M` or `8.03B`."""
+    if billions >= 0.9995:
+        return f"{billions:.3g}B"
+    millions = billions * 1000
+    return f"{millions:.0f}M" if millions >= 100 else f"{millions:.3g}M"
 
 
 def resolve_model(ctx: Context, name: str | None, *, needs_weights: bool = True) -> ModelInfo:

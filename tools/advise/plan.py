@@ -102,6 +102,8 @@ def _warn(draft: Draft, spec: TrainingSpec, memory: MemoryEstimate, duration: Ra
             f"About {share:.0%} of the rows or more are longer than {spec.max_length} tokens "
             "and will be cut at the end."
         )
+    if not draft.model.onnx:
+        warn(f"{draft.model.architecture} cannot be exported to ONNX by the installed builder.")
     rows = draft.manifest.splits["train"]
     if rows < 50:
         warn(f"Only {rows} rows to train on: expect a model that repeats them.")

@@ -112,7 +112,7 @@ def recommend(situation: Situation) -> Recommendation:
             "The service trains on its own machines; figures are for a card of 80 GB."
         )
     if not result.plans:
-        result.notes.append(_nothing_fits(situation, models))
+        result.notes.insert(0, _nothing_fits(situation, models))
     return result
 
 
@@ -291,6 +291,10 @@ def _score(
     if method == "rslora" and situation.data.rows < 50_000:
         score -= 0.02
         why.append(Reason("rslora", "a high rank is not needed for so few rows", PEFT_COMPARISON))
+    if situation.minutes and duration.expected > 60 * situation.minutes:
+        score -= 0.1
+        longer = f"expected to take longer than the {situation.minutes:g} minutes there are"
+        why.append(Reason("time", longer, duration.basis))
     score += _own_history(situation, method, why)
     why.append(_engine_reason(situation, found))
     return score, why

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tools.advise.figures import Range, Reason, Verdict
 from tools.advise.hardware import Machine
+from tools.advise.models import size_words
 from tools.advise.recommend import RankedPlan, Recommendation
 from tools.datasets.quarantine import disarm, shorten
 from tools.reports import Report
@@ -335,8 +336,3 @@ def duration_words(seconds: dict[str, Any]) -> str:
             digits = 1 if size == 3600 and middle < 10 else 0
             return f"about {middle:.{digits}f} {unit} ({low:.{digits}f} to {high:.{digits}f})"
     return "a moment"
-
-
-def size_words(billions: float) -> str:
-    """Return parameters as people say them."""
-    return f"{billions:.3g}B" if billions >= 1 else f"{billions * 1000:.3g}M"

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 
 class PlanRequest(BaseModel):
-    """Every optional wish of `start_training`; None means: choose. `path` is the data."""
+    """Every optional wish of `start_training`; None means: choose. `path` is the data.
+
+    Attributes:
+        target: Where the tuned model will run: `onnx-cpu`, `onnx-cuda`, `gguf`, `hf`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,6 +47,7 @@ class PlanRequest(BaseModel):
     output_column: str | None = None
     template: str | None = None
     minutes: float | None = Field(default=None, gt=0)
+    target: str | None = None
     device: Device | None = None
     gradient_checkpointing: bool | None = None
     seed: int | None = None
