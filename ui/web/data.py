@@ -19,12 +19,6 @@ from ui.web.security import DATA_ENDINGS, keep_uploads
 from ui.web.words import percent, size
 
 _MOST_FILES = 60
-_FILE_CLICKS = """
-element.addEventListener('click', (event) => {
-  const button = event.target.closest('button[data-path]');
-  if (button) trigger('open', {path: button.dataset.path});
-});
-"""
 _CHOOSE = tables.empty(
     "Choose a file",
     "Pick one from the list, add your own, or drop it into the chat. Nothing in it is changed.",
@@ -48,7 +42,7 @@ class DataPage:
                     elem_id="add-file",
                 )
                 self.files = gr.HTML(
-                    "", elem_id="file-list", js_on_load=_FILE_CLICKS, apply_default_css=False
+                    "", elem_id="file-list", js_on_load=tables.KEY_CLICKS, apply_default_css=False
                 )
             with gr.Column(elem_id="file", min_width=0, scale=1):
                 self.report = gr.HTML(_CHOOSE, elem_id="file-report", apply_default_css=False)
@@ -66,7 +60,7 @@ class DataPage:
 
     def on_open(self, event: gr.EventData) -> list[Any]:
         """Look at the file that was clicked."""
-        return self._look(str(event.path))
+        return self._look(str(event.key))
 
     def on_add(self, files: Sequence[str]) -> list[Any]:
         """Keep new files and look at the first."""
@@ -110,7 +104,7 @@ def file_list(desk: Desk, chosen: str | None) -> str:
         if not members:
             continue
         items = "".join(
-            f'<li><button type="button" data-path="{h(path)}"'
+            f'<li><button type="button" data-key="{h(path)}"'
             f"{' aria-current=true' if path == chosen else ''}><span>{h(name)}</span>"
             f"<small>{h(note)}</small></button></li>"
             for name, path, note in members

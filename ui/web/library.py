@@ -13,13 +13,6 @@ from ui.web.cards import facts, problem_card
 from ui.web.desk import Desk
 from ui.web.escape import h, safe_markdown
 
-_CELL_CLICKS = """
-element.addEventListener('click', (event) => {
-  const button = event.target.closest('button[data-key]');
-  if (button) trigger('open', {key: button.dataset.key});
-});
-"""
-
 
 class LibraryPage:
     """Builds the page inside the present Blocks and wires it."""
@@ -32,7 +25,7 @@ class LibraryPage:
                 self.matrix = gr.HTML(
                     matrix_table(),
                     elem_id="matrix",
-                    js_on_load=_CELL_CLICKS,
+                    js_on_load=tables.KEY_CLICKS,
                     apply_default_css=False,
                 )
                 self.meaning = gr.HTML(cell_hint(), elem_id="meaning", apply_default_css=False)

@@ -7,11 +7,16 @@ from dataclasses import dataclass
 
 from ui.web.escape import h
 
-ROW_CLICKS = """
+KEY_CLICKS = """
 element.addEventListener('click', (event) => {
   const button = event.target.closest('button[data-key]');
   if (button) trigger('open', {key: button.dataset.key});
 });
+"""
+"""A click on a button with a key triggers `open` with it. (Gradio reads a `path` as a file.)"""
+ROW_CLICKS = (
+    KEY_CLICKS
+    + """
 const sieve = () => {
   const words = (element.querySelector('input[type=search]')?.value || '').toLowerCase().trim();
   const state = element.querySelector('select')?.value || '';
@@ -27,7 +32,8 @@ const sieve = () => {
 element.addEventListener('input', sieve);
 watch('value', sieve);
 """
-"""A click on a row's button triggers `open` with its key; typing hides rows that do not match."""
+)
+"""The same for tables; typing hides rows that do not match."""
 
 
 @dataclass(frozen=True)
