@@ -13,7 +13,8 @@ from tools.advise.arrange import Arrangement, arrange
 from tools.advise.machines import parse_machine
 from tools.advise.models import catalogue_entry, from_catalogue
 from tools.advise.recommend import Recommendation, recommend
-from tools.advise.situation import DataFacts, PastRun, Situation
+from tools.advise.situation import DataFacts, PastRun, Situation, kind_of, read_described
+from tools.errors import BadInput
 
 L8, L70 = "llama 3.1 8b", "llama 3.1 70b"
 LORA_KIND = frozenset({"lora", "rslora"})
@@ -239,6 +240,33 @@ def test_a_changed_cell_is_cited_with_both_revisions() -> None:
 def test_a_run_of_days_is_said() -> None:
     case = Case("chat", 5_000, 900, "CPU only 64GB ram", NONE, "", model=L8)
     assert any("days" in note for note in recommend(situation(case)).notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("text-classification", "classification"), ("Sentiment analysis", "classification"),
+        ("token_classification", "ner"), ("named entity recognition", "ner"),
+        ("question-answering", "qa"), ("sharegpt", "chat"), ("alpaca", "chat"),
+        ("text-generation", "text"), ("summarisation", "summarization"), ("NER", "ner"),
+        ("poetry", "poetry"),
+    ],
+)  # fmt: skip
+def test_names_of_tasks_are_understood(name: str, kind: str) -> None:
+    assert kind_of(name) == kind
+
+
+def test_a_description_may_say_more_than_is_looked_at() -> None:
+    text = '{"format": "csv", "task": "intent", "rows": 9, "labels": {"a": 5, "b": 4}, "x": 1}'
+    facts = read_described(text)
+    assert (facts.kind, facts.rows, facts.label_count) == ("classification", 9, 2)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"rows": 0}', '{"rows": "many"}'])
+def test_an_unusable_description_says_what_it_takes(text: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        read_described(text)
+    assert "rows" in caught.value.hint
 
 
 def test_dora_is_not_for_free() -> None:

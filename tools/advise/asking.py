@@ -85,7 +85,10 @@ def recommend_for(
     if described:
         data = read_described(described)
     elif path:
-        data = facts_of(inspect_file(ctx, path, model=None, sample_rows=0))
+        report = inspect_file(ctx, path, model=None, sample_rows=0)
+        data = facts_of(report)
+        if report.objective is None:
+            notes.append(f"This data cannot be trained on as it is. {report.next_step}".strip())
     else:
         data = DataFacts(format="unknown", task=_task_of(goal or ""), rows=1_000)
         notes.append("No data was named; 1,000 rows of ordinary length are assumed.")
@@ -108,6 +111,7 @@ def recommend_for(
         minutes=minutes,
         preferences=preferences,
         history=past_runs(ctx),
+        time_factor=ledger.correction(ctx, ledger.DURATION) if own else 1.0,
     )
     found = recommend(situation)
     found.notes += notes
@@ -115,6 +119,7 @@ def recommend_for(
 
 
 def _task_of(goal: str) -> str:
+    """Guess the kind of task from a goal in words, where there is no data to look at."""
     words = goal.lower()
     for task, signs in (
         ("classification", ("classif", "sort", "label", "sentiment", "categor", "intent")),
@@ -198,7 +203,8 @@ def estimate_for(
         memory = _exact(ctx, work, base)
     available = machine.usable_gib(device)
     verdict = memory.verdict(available)
-    duration = _duration(work, base, machine, data, gradient_accumulation, epochs)
+    pace = ledger.correction(ctx, ledger.DURATION) if not (hardware or memory_gb) else 1.0
+    duration = _duration(work, base, machine, data, epochs, pace)
     solution = solver.solve(solve, work, base, available) if solve else None
     next_step = ""
     if verdict == "does not fit" and not solve:
@@ -263,8 +269,8 @@ def _duration(
     model: ModelInfo,
     machine: Machine,
     data: DataFacts | None,
-    accumulation: int,
     epochs: float,
+    pace: float,
 ) -> Range | None:
     if data is None:
         return None
@@ -280,7 +286,7 @@ def _duration(
         checkpointing=work.checkpointing,
         device=work.device,
     )
-    return estimate_duration(run, machine)
+    return estimate_duration(run, machine, correction=pace)
 
 
 def _disk(work: Workload, model: ModelInfo) -> float:

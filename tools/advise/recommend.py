@@ -265,7 +265,7 @@ def _duration(
         checkpointing=work.checkpointing,
         device=work.device,
     )
-    return estimate_duration(run, situation.machine)
+    return estimate_duration(run, situation.machine, correction=situation.time_factor)
 
 
 def _score(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,11 +16,31 @@ from tools.datasets.report import DatasetReport
 from tools.errors import BadInput
 from tools.history.spec import TrainingSpec
 
+_KINDS = (
+    ("ner", ("ner", "named_entit", "token_class", "extract", "tagging")),
+    ("classification", ("classif", "sentiment", "intent", "label", "moderation")),
+    ("summarization", ("summar",)),
+    ("translation", ("translat",)),
+    ("qa", ("qa", "question", "faq")),
+    ("chat", ("chat", "convers", "dialog", "sharegpt", "messages", "instruct", "alpaca")),
+    ("text", ("text", "language_model", "pretrain", "pre_train", "corpus", "completion_only")),
+)
+"""Kinds of task, and what their names contain; the first that fits counts."""
+
+
+def kind_of(name: str) -> str:
+    """Return the kind of task that a name speaks of, such as `text-classification`."""
+    plain = re.sub(r"[^a-z]+", "_", name.lower()).strip("_")
+    for kind, signs in _KINDS:
+        if any(plain == sign or f"_{plain}_".find(f"_{sign}") >= 0 for sign in signs):
+            return kind
+    return plain
+
 
 class DataFacts(BaseModel):
-    """What matters of a dataset; `--described` takes these by name, unknown ones are refused."""
+    """What matters of a dataset; `--described` takes these by name and looks at nothing else."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     format: str = "unknown"
     task: str = ""
@@ -27,13 +48,13 @@ class DataFacts(BaseModel):
     p95_tokens: int = Field(default=256, ge=1, le=10_000_000)
     p50_tokens: int | None = Field(default=None, ge=1)
     max_tokens: int | None = Field(default=None, ge=1)
-    labels: int | list[str] | None = None
+    labels: int | list[str | int] | dict[str, int] | None = None
     language: str | None = None
 
     @property
     def kind(self) -> str:
         """The task, or what the format says of it."""
-        return (self.task or self.format).lower().replace("-", "_").replace(" ", "_")
+        return kind_of(self.task or self.format)
 
     @property
     def mean_tokens(self) -> float:
@@ -43,7 +64,7 @@ class DataFacts(BaseModel):
     @property
     def label_count(self) -> int:
         """Number of labels; 0 where the answers are free text."""
-        return len(self.labels) if isinstance(self.labels, list) else self.labels or 0
+        return self.labels or 0 if isinstance(self.labels, int | None) else len(self.labels)
 
 
 @dataclass(frozen=True)
@@ -65,6 +86,7 @@ class Situation:
         model: The base model the person named; None leaves it open.
         own_machine: The machine is this one, not a described one.
         budget: The most that may be spent on a machine with a price; None means no limit.
+        time_factor: What this machine's past runs took, relative to the arithmetic.
         preferences: Wishes by name, such as `method`, `engine`, `max_length`, `batch_size`.
     """
 
@@ -79,6 +101,7 @@ class Situation:
     minutes: float | None = None
     preferences: dict[str, Any] = field(default_factory=dict)
     history: tuple[PastRun, ...] = ()
+    time_factor: float = 1.0
 
 
 def read_described(text: str | dict[str, Any]) -> DataFacts:
@@ -130,5 +153,6 @@ def past_runs(ctx: Context, limit: int = 30) -> tuple[PastRun, ...]:
             continue
         tuned, base = metrics.get("accuracy"), metrics.get("base_accuracy")
         gain = float(tuned) - float(base) if tuned is not None and base is not None else 0.0
-        runs.append(PastRun(job.id, spec.method, spec.task, str(metrics["verdict"]), gain))
+        kind = kind_of(spec.task)
+        runs.append(PastRun(job.id, spec.method, kind, str(metrics["verdict"]), gain))
     return tuple(runs)
