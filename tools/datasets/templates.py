@@ -27,7 +27,7 @@ FALLBACK_TEMPLATE = (
     "{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{ '### Assistant:\\n' }}{%- endif -%}"
 )
-"""What training uses where a model brings no chat template; a test holds the two equal."""
+"""Used where a model brings no chat template; the run says so."""
 TURN_ENDS = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|end|>", "<|eom_id|>", "</s>")
 _BEGIN, _END = "\ufdd0", "\ufdd1"
 """Characters that Unicode keeps out of text; they mark what the assistant wrote."""

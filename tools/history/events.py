@@ -113,20 +113,7 @@ class Failed(Event):
     refused_by: str | None = None
 
 
-AnyEvent = Annotated[
-    StateChanged
-    | PhaseStarted
-    | Progress
-    | StepMetrics
-    | AttemptChanged
-    | GatePassed
-    | CheckpointSaved
-    | SampleGenerated
-    | Warned
-    | Failed,
-    Field(discriminator="kind"),
-]
-EVENT: TypeAdapter[
+AnyEvent = (
     StateChanged
     | PhaseStarted
     | Progress
@@ -137,4 +124,6 @@ EVENT: TypeAdapter[
     | SampleGenerated
     | Warned
     | Failed
-] = TypeAdapter(AnyEvent)
+)
+EVENT: TypeAdapter[AnyEvent] = TypeAdapter(Annotated[AnyEvent, Field(discriminator="kind")])
+"""Reads and checks an event from its JSON-like form."""

@@ -5,21 +5,9 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-FALLBACK_TEMPLATE = (
-    "{%- for message in messages -%}"
-    "{%- if message['role'] == 'assistant' -%}"
-    "{{ '### Assistant:\\n' }}"
-    "{% generation %}{{ message['content'] + eos_token }}{% endgeneration %}"
-    "{%- else -%}"
-    "{{ '### ' + message['role'] | capitalize + ':\\n' + message['content'] + '\\n' }}"
-    "{%- endif -%}"
-    "{%- endfor -%}"
-    "{%- if add_generation_prompt -%}{{ '### Assistant:\\n' }}{%- endif -%}"
-)
-"""Used where a model brings no chat template; the run says so."""
+from tools.datasets.templates import FALLBACK_TEMPLATE, TURN_ENDS
 
 _FILLERS = ("<pad>", "[PAD]", "<|pad|>", "<|finetune_right_pad_id|>", "<|endoftext|>", "<unk>")
-_TURN_ENDS = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|end|>", "<|eom_id|>", "</s>")
 
 
 def prepare_tokenizer(tokenizer: Any) -> Any:
@@ -71,7 +59,7 @@ def stop_token_ids(tokenizer: Any, model: Any | None = None) -> list[int]:
     if tokenizer.eos_token_id is not None:
         stops.add(int(tokenizer.eos_token_id))
     added = {t.content: i for i, t in tokenizer.added_tokens_decoder.items() if t.special}
-    stops |= {int(added[t]) for t in _TURN_ENDS if t in added}
+    stops |= {int(added[t]) for t in TURN_ENDS if t in added}
     declared = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     if declared is not None:
         stops |= set(declared) if isinstance(declared, list) else {int(declared)}
