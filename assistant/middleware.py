@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -12,7 +13,7 @@ from typing import Any
 
 from langchain.agents.middleware import AgentMiddleware, AgentState
 from langchain.agents.middleware.types import ModelRequest, ModelResponse, ToolCallRequest
-from langchain_core.messages import AIMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, SystemMessage, ToolMessage
 from langgraph.errors import GraphBubbleUp
 from langgraph.types import Command
 
@@ -27,6 +28,7 @@ from tools.context import Context
 from tools.errors import ToolError
 
 _ORDER_TIMEOUT_S = 600.0
+_UNIQUE_ID = 20
 
 
 @dataclass
@@ -81,6 +83,7 @@ class Policy(AgentMiddleware[AgentState[Any], Turn]):
         if isinstance(answer, AIMessage) and not answer.tool_calls and not answer.text.strip():
             malformed = bool(answer.invalid_tool_calls)
             raise BrainError(empty_answer(turn.brain, malformed=malformed))
+        response.result[-1] = _with_own_ids(answer)
         return response
 
     def wrap_tool_call(
@@ -190,6 +193,20 @@ def _is_malformed(response: ModelResponse[Any]) -> bool:
     return (
         isinstance(answer, AIMessage) and bool(answer.invalid_tool_calls) and not answer.tool_calls
     )
+
+
+def _with_own_ids(answer: BaseMessage) -> BaseMessage:
+    """Make short ids of tool calls unique: small servers number them alike in every answer.
+
+    A call's id is the key by which it acts once; a reused one would give back an old plan.
+    """
+    if not isinstance(answer, AIMessage) or not isinstance(answer.content, str):
+        return answer
+    calls = [
+        call if len(str(call["id"])) >= _UNIQUE_ID else {**call, "id": f"call-{uuid.uuid4().hex}"}
+        for call in answer.tool_calls
+    ]
+    return answer.model_copy(update={"tool_calls": calls}) if calls else answer
 
 
 def _earlier_calls(request: ToolCallRequest, call_id: str) -> list[str]:

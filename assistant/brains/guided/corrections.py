@@ -72,11 +72,13 @@ def plan_fragment(view: View, said: Understanding, offered: Offered) -> Plan | N
     if need and (plan := _answer_need(view, need, offered)):
         return plan
     if _NO.match(plain):
-        return Plan(reply=_after_no(view))
+        return Plan(reply=after_no(view))
     if plan := _follow_offer(view, offered):
         return plan
     if plan := _follow_up(view, said, offered):
         return plan
+    if re.search(r"\bwhat if\b|\bwould it (?:help|be better)\b", plain) and training_values(view):
+        return plan_wish(view, Wish("estimate", 3, plain), offered)
     if plan := correct_plan(view, offered):
         return plan
     if plan := _named_only(view, offered):
@@ -86,7 +88,7 @@ def plan_fragment(view: View, said: Understanding, offered: Offered) -> Plan | N
     return None
 
 
-def correct_plan(view: View, offered: Offered, *, said_start: bool = False) -> Plan | None:
+def correct_plan(view: View, offered: Offered) -> Plan | None:
     """Ask for the last plan again with what the message changes."""
     base = last_plan(view)
     if base is None:
@@ -307,7 +309,8 @@ def _bare_figure(view: View, base: Args) -> Args | None:
     return {changed[0]: int(number) if number.is_integer() and number >= 1 else number}
 
 
-def _after_no(view: View) -> str:
+def after_no(view: View) -> str:
+    """Say that nothing happens, and how to drop what waits."""
     if view.waiting:
         return "Nothing was started. The plan still waits: press Not now on its card to drop it, or say what to change."
     return "All right, nothing was done. Say what you would like instead."

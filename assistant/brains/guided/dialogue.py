@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from assistant.brains.guided import replies, talk
-from assistant.brains.guided.corrections import correct_plan, last_plan, plan_fragment, undo
+from assistant.brains.guided.corrections import (
+    after_no,
+    correct_plan,
+    last_plan,
+    plan_fragment,
+    undo,
+)
 from assistant.brains.guided.runs import named_jobs
 from assistant.brains.guided.slots import named_paths, training_values
 from assistant.brains.guided.steps import Offered, Plan, plan_wish
@@ -64,6 +70,8 @@ def plan_message(view: View, offered: Offered) -> Plan:
             wish.intent == "shell" and "file0" in wish.clause and len(wishes) > 1
         ):
             return Plan(reply=talk.SECRET if wish.intent == "secret" else talk.SHELL)
+    if any(wish.intent == "drop" for wish in wishes):
+        return Plan(reply=after_no(view))
     if wishes and wishes[0].intent == "undo":
         return undo(view, offered)
     if _is_correction(view, wishes):

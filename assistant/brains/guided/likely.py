@@ -10,6 +10,7 @@ import math
 import re
 from collections import Counter
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 from assistant.brains.guided.wording import plain_words
@@ -45,7 +46,7 @@ def likely_intent(clause: str) -> str | None:
 def _features(text: str) -> list[str]:
     words = [w for w in re.findall(r"[a-z']+|\d+", _MARK.sub(r"\1", text)) if w not in _EMPTY]
     words = ["n" if w.isdigit() else _stem(w) for w in words]
-    return words + [f"{a} {b}" for a, b in zip(words, words[1:], strict=False)]
+    return words + [f"{a} {b}" for a, b in pairwise(words)]
 
 
 def _stem(word: str) -> str:

@@ -56,7 +56,7 @@ _EVERYDAY = re.compile(
     r"rain|temperature|stock|price of|recipe|movie|song|name|age|birthday|meaning of life|plus|times)\b"
 )
 _NAMES_A_FIGURE = re.compile(
-    r"\d|\b(?:how about|what about|can you|could you|instead|use|take|make)\b"
+    r"\b(?:how about|what about|what if|can you|could you|instead|use|take|make)\b"
 )
 _END_OF_NEGATION = re.compile(r"[,;]| but | just | only |: | - ")
 _POLITE = re.compile(
