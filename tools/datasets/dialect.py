@@ -65,6 +65,10 @@ def dialect_of(opened: Opened, suffix: str) -> Dialect:
         lines = lines[:-1] or lines
     if _is_conll(lines):
         return Dialect("conll")
+    if _is_conllu(lines):
+        return Dialect("conll", note="conllu")
+    if _is_labelled(lines):
+        return Dialect("text", names=("label", "text"), note="labelled")
     table = _table(head if opened.whole else "\n".join(lines), suffix)
     return table or Dialect("text", names=("text",))
 
@@ -115,8 +119,26 @@ def _is_conll(lines: Sequence[str]) -> bool:
     return tagged >= 0.97 * len(filled) and spans
 
 
+def _is_conllu(lines: Sequence[str]) -> bool:
+    """True for Universal Dependencies: ten columns, numbered words, part of speech fourth."""
+    filled = [x.split("\t") for x in lines[:_SAMPLE_LINES] if x.strip() and not x.startswith("#")]
+    fitting = sum(len(f) == 10 and f[0][:1].isdigit() and f[3].isalpha() for f in filled)
+    return len(filled) >= 4 and fitting >= 0.9 * len(filled)
+
+
+def _is_labelled(lines: Sequence[str]) -> bool:
+    """True for fastText's lines `__label__X words`."""
+    filled = [line for line in lines[:_SAMPLE_LINES] if line.strip()]
+    return bool(filled) and all(line.startswith("__label__") for line in filled)
+
+
 def _table(text: str, suffix: str) -> Dialect | None:
     declared = _SUFFIXES.get(suffix)
+    if declared:
+        wrapped = _parse(text, declared, True)
+        quoted = text.count('\n"') > 0.8 * len(wrapped) and not re.search(r'"[;\t|]"', text)
+        if quoted and all(len(row) == 1 for row in wrapped):
+            return _one_column(text)
     best: tuple[float, str, bool, list[list[str]]] | None = None
     for delimiter in ("\t", ",", ";", "|", ":::") if not declared else ("\t", ",", ";", "|"):
         if len(delimiter) != 1 or delimiter not in text[:100_000]:

@@ -36,7 +36,10 @@ def builder(mapping: Mapping) -> Builder:
 
 
 def _cell(row: Row, name: str | None) -> str:
-    return "" if name is None or is_blank(row.get(name)) else text_of(row[name]).strip()
+    value = None if name is None else row.get(name)
+    if isinstance(value, list) and value and isinstance(value[0], str):
+        value = value[0]  # several wordings of one question: the first stands for all
+    return "" if is_blank(value) else text_of(value).strip()
 
 
 def _pairs(mapping: Mapping) -> Builder:
@@ -74,6 +77,10 @@ def _answer(value: Any, choices: Any = None) -> str:
     offered = _choices(choices)
     if offered and isinstance(value, int) and 0 <= value < len(offered):
         return f"{chr(65 + value)}. {offered[value]}"
+    keys = choices.get("label") if isinstance(choices, dict) else list("ABCDEFGHIJ")
+    if offered and isinstance(keys, list) and value in keys[: len(offered)]:
+        number = keys.index(value)
+        return f"{chr(65 + number)}. {offered[number]}"
     if isinstance(value, dict):
         value = value.get("text", value.get("value", value.get("content", value)))
     if isinstance(value, list):
@@ -193,7 +200,8 @@ def _judged(mapping: Mapping) -> Builder:
     def make(row: Row) -> Example | str:
         asked = "\n".join(conversation_texts(row.get(history or ""))) or _cell(row, asked_in)
         answer = _answer(row.get(good or "")) if good else asked
-        return answered(asked or answer, answer)
+        # Where the prompt stands inside the answers, the answer has to stand for both.
+        return answered(asked or f"… {answer}", answer)
 
     return make
 

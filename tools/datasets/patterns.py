@@ -64,7 +64,7 @@ INSTRUCTION = re.compile(
       [^.!?\n]{{0,30}}?\b{_WHAT}\b
     | \b(?:reveal|print|show|repeat|leak)\b[^.!?\n]{{0,30}}\b(?:system|hidden|initial)\s+prompt\b
     | \bnew\s+(?:system\s+)?instructions?\s*:
-    | ^\s*(?:system|assistant)\s*:\s*\S
+    | ^\s*system\s*:\s*\S
     | \byou\ are\ now\ (?:in\ )?(?:developer|dan|jailbr|unrestricted|root|admin|a\ different)
     | \b(?:assistant|agent|ai|model|bot|luthier)\b[\s,:]{{1,3}}(?:please\s+)?(?:you\ must\s+)?
       (?:now\s+)?(?:call|run|execute|delete|start|approve|launch|send|upload|export|forget)\b

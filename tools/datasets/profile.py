@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections import Counter
@@ -136,10 +137,20 @@ def decoded(value: Any) -> Any:
     try:
         inner = json.loads(value)
     except (ValueError, RecursionError):
-        return value
+        inner = _python_list(value)
     if isinstance(inner, list) and inner and isinstance(inner[0], dict):
         return inner if MESSAGE_KEYS & inner[0].keys() else value
     return value
+
+
+def _python_list(value: str) -> Any:
+    """Read `[{'role': …}]`, as pandas writes lists into CSV: literals only, nothing is run."""
+    if not value.startswith("[{'") or len(value) > 200_000:
+        return value
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return value
 
 
 MESSAGE_KEYS = frozenset({"role", "from", "content", "value"})

@@ -202,11 +202,14 @@ def _size(found: Gathered, mapping: Mapping) -> list[Problem]:
     ]
 
 
+_MAY_BE_CONSTANT = frozenset({"system", "tools", "context", "instruction"})
+
+
 def _constant(columns: dict[str, Column], mapping: Mapping) -> list[Problem]:
     constant = [
         c.name
         for c in columns.values()
-        if c.values > 5 and c.distinct == 1 and mapping.columns.get(c.name) != "system"
+        if c.values > 5 and c.distinct == 1 and mapping.columns.get(c.name) not in _MAY_BE_CONSTANT
     ]
     empty = [c.name for c in columns.values() if c.values == 0]
     listed = []

@@ -177,7 +177,7 @@ def _kto(columns: Columns) -> Mapping | None:
         columns,
         "kto",
         {prompt.name: "input", answer.name: "output", verdict.name: "verdict"},
-        0.96,
+        0.99,
         f"{answer.name} is judged true or false by {verdict.name}",
         objective=None,
         obstacle="Answers judged good or bad (KTO) cannot be trained on yet.",
@@ -202,9 +202,11 @@ def _tokens(columns: Columns) -> Mapping | None:
 
 
 def _question_answer(columns: Columns) -> Mapping | None:
-    question = named(columns, QUESTION_NAMES, "text")
+    question = named(columns, QUESTION_NAMES)
     answer = named(columns, ANSWER_NAMES)
     if not question or not answer or answer.shape == "list of list":
+        return None
+    if question.shape not in ("text", "list of text"):
         return None
     roles: dict[str, Role] = {question.name: "input", answer.name: "output"}
     context = named(columns, CONTEXT_NAMES, "text")
@@ -352,7 +354,7 @@ def _classification(columns: Columns) -> Mapping | None:
     labels = [c for c in columns.values() if c.filled > 0.5 and _is_label(c, len(texts))]
     if not labels:
         return None
-    label = max(labels, key=lambda c: (c.lower in LABEL_NAMES, -_name_rank(c), -c.distinct))
+    label = max(labels, key=lambda c: (-_name_rank(c), c.filled, -c.distinct))
     premise = named(columns, ("premise", "sentence1", "question1", "text_a"), "text")
     hypothesis = named(columns, ("hypothesis", "sentence2", "question2", "text_b"), "text")
     known = label.lower in LABEL_NAMES
@@ -371,13 +373,17 @@ def _classification(columns: Columns) -> Mapping | None:
         return None
     text = named({c.name: c for c in inputs}, TEXT_NAMES) or max(inputs, key=lambda c: c.characters)
     sure = 0.97 if known and label.looks_like_labels else 0.9 if label.looks_like_labels else 0.6
+    rivals = [c.name for c in labels if c is not label and _name_rank(c) < len(LABEL_NAMES)]
+    if rivals and not known:
+        sure -= 0.15
+    also = f"; {', '.join(rivals[:3])} could be the label too" if rivals and not known else ""
     few = f"{label.distinct} different values in {label.values:,} rows"
     return build(
         columns,
         "classification",
         {text.name: "input", label.name: "output"},
         sure,
-        f"{label.name} has {few}, {text.name} is free text",
+        f"{label.name} has {few}, {text.name} is free text{also}",
     )
 
 
@@ -391,8 +397,13 @@ def _is_label(column: Column, texts: int) -> bool:
 
 
 def _name_rank(column: Column) -> int:
+    """Return how far down the list of label names the column's name, or a word of it, stands."""
     names = list(LABEL_NAMES)
-    return names.index(column.lower) if column.lower in names else len(names)
+    if column.lower in names:
+        return names.index(column.lower)
+    words = [word for word in column.lower.split("_") if word in names]
+    telling = [names.index(word) for word in words if word not in ("text", "name", "y", "code")]
+    return min(max(telling, default=2 * len(names)) + 0, len(names) - 1) if telling else len(names)
 
 
 def _text(columns: Columns) -> Mapping | None:
@@ -402,7 +413,8 @@ def _text(columns: Columns) -> Mapping | None:
         return None
     known = named({c.name: c for c in useful}, TEXT_NAMES)
     column = known or max(useful, key=lambda c: c.characters * c.filled)
-    alone = len([c for c in columns.values() if not c.looks_like_id and c.values]) == 1
+    others = [c for c in columns.values() if c is not column and not c.looks_like_id and c.values]
+    alone = not any(c.is_text or c.looks_like_labels for c in others)
     sure = 0.9 if alone and known else 0.8 if alone else 0.35
     return build(
         columns,

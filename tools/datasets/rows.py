@@ -62,7 +62,9 @@ def read_rows(opened: Opened, dialect: Dialect, log: ReadLog) -> Iterator[Row]:
     if dialect.kind == "json":
         return _json_document(opened, log)
     if dialect.kind == "conll":
-        return _conll_rows(opened)
+        return _conllu_rows(opened) if dialect.note == "conllu" else _conll_rows(opened)
+    if dialect.note == "labelled":
+        return _labelled_rows(opened)
     return _text_rows(opened)
 
 
@@ -229,6 +231,10 @@ def unfold(document: dict[str, Any]) -> Iterator[Row]:
     if isinstance(data, list) and any(isinstance(a, dict) and "paragraphs" in a for a in data):
         yield from _squad(data)
         return
+    only = next(iter(document.values())) if len(document) == 1 else None
+    if isinstance(only, dict) and any(isinstance(value, list) for value in only.values()):
+        yield from unfold(only)
+        return
     lists = {key: value for key, value in document.items() if isinstance(value, list)}
     tables = {
         key: value
@@ -239,7 +245,7 @@ def unfold(document: dict[str, Any]) -> Iterator[Row]:
         splits = {k: v for k, v in tables.items() if k.lower() in SPLIT_NAMES}
         chosen = splits or dict([max(tables.items(), key=lambda item: len(item[1]))])
         for key, items in chosen.items():
-            for item in items:
+            for item in _expanded(items):
                 yield {**as_row(item), **({SPLIT: SPLIT_NAMES[key.lower()]} if splits else {})}
         return
     if len(lists) >= 2 and len({len(value) for value in lists.values()}) == 1 and not tables:
@@ -254,6 +260,16 @@ def unfold(document: dict[str, Any]) -> Iterator[Row]:
                 yield {name: column[key] for name, column in columns.items()}
             return
     yield as_row(document)
+
+
+def _expanded(items: list[Any]) -> Iterator[Any]:
+    """Yield items; intents with several patterns (`tag`, `patterns`) become a row per pattern."""
+    for item in items:
+        patterns = item.get("patterns") if isinstance(item, dict) else None
+        if isinstance(patterns, list) and "tag" in item:
+            yield from ({"text": pattern, "intent": item["tag"]} for pattern in patterns)
+        else:
+            yield item
 
 
 SPLIT = "\x00split"
@@ -347,6 +363,33 @@ def _conll_rows(opened: Opened) -> Iterator[Row]:
             raise too_long_row(shown(opened.path), LIMITS.row_bytes)
     if tokens:
         yield {"tokens": tokens, "tags": tags}
+
+
+def _conllu_rows(opened: Opened) -> Iterator[Row]:
+    """Yield one sentence per row with its parts of speech."""
+    tokens: list[str] = []
+    tags: list[str] = []
+    for line in _lines(opened):
+        fields = line.split("\t")
+        if len(fields) == 10 and fields[0].isdigit():
+            tokens.append(fields[1])
+            tags.append(fields[3])
+        elif not line.strip() and tokens:
+            yield {"tokens": tokens, "tags": tags}
+            tokens, tags = [], []
+    if tokens:
+        yield {"tokens": tokens, "tags": tags}
+
+
+def _labelled_rows(opened: Opened) -> Iterator[Row]:
+    """Yield fastText's lines; of several labels the first counts."""
+    for line in _lines(opened):
+        if not line.strip():
+            continue
+        words = line.split()
+        labels = [word for word in words if word.startswith("__label__")]
+        text = " ".join(word for word in words if not word.startswith("__label__"))
+        yield {"label": labels[0].removeprefix("__label__") if labels else None, "text": text}
 
 
 def arrow_rows(path: Path, magic: str) -> Iterator[Row]:

@@ -19,7 +19,8 @@ INSTRUCTION_NAMES = ("instruction", "instructions", "task_instruction")
 QUESTION_NAMES = ("question", "questions", "query", "q", "problem", "ask", "title_question")
 ANSWER_NAMES = (
     "answer", "answers", "a", "solution", "best_answer", "correct_answer", "accepted_answer",
-    "final_answer", "long_answer",
+    "final_answer", "long_answer", "answerkey", "answer_key", "correct_option", "correct",
+    "canonical_solution", "gold_answer", "ground_truth", "reference_answer", "answer_text",
 )  # fmt: skip
 CONTEXT_NAMES = ("context", "passage", "paragraph", "background", "contexts", "support")
 SUMMARY_NAMES = (
