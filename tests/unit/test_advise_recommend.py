@@ -12,7 +12,8 @@ import pytest
 from tools.advise.arrange import Arrangement, arrange
 from tools.advise.machines import parse_machine
 from tools.advise.models import catalogue_entry, from_catalogue
-from tools.advise.recommend import Recommendation, recommend
+from tools.advise.ranked import Recommendation
+from tools.advise.recommend import recommend
 from tools.advise.situation import DataFacts, PastRun, Situation, kind_of, read_described
 from tools.errors import BadInput
 

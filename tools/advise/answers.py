@@ -12,9 +12,9 @@ from tools.advise.candidates import licence_problem, target_problem
 from tools.advise.figures import Verdict
 from tools.advise.hardware import Machine
 from tools.advise.hub import cached_config
+from tools.advise.listings import AnswerReport, ModelShown, ModelsReport
 from tools.advise.memory import Workload, estimate_memory
 from tools.advise.models import STARTER, ModelInfo, catalogue, from_catalogue, resolve_model
-from tools.advise.reports import AnswerReport, ModelShown, ModelsReport
 from tools.context import Context
 from tools.errors import Unavailable
 

@@ -7,14 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from tools.advise import answers, asking
-from tools.advise.reports import (
-    AccuracyReport,
-    AnswerReport,
-    EstimateReport,
-    HardwareReport,
-    ModelsReport,
-    RecommendationReport,
-)
+from tools.advise.listings import AnswerReport, HardwareReport, ModelsReport
+from tools.advise.reports import AccuracyReport, EstimateReport, RecommendationReport
 from tools.catalog import capability
 from tools.context import Context
 

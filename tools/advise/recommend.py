@@ -7,19 +7,18 @@ and by this person's own past runs. Memory is judged by the high end of the esti
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
-from tools.advise import defaults
-from tools.advise.arrange import Arrangement, Impossible, arrange, chosen_length
-from tools.advise.candidates import licence_problem, model_problem, suggested, target_problem
-from tools.advise.duration import Run, estimate_duration
-from tools.advise.evidence import ENGINE_SOURCE, ENGINE_WORDS, METHODS, PEFT_COMPARISON
-from tools.advise.figures import MemoryEstimate, Range, Reason, Verdict
+from tools.advise.arrange import Arrangement, Impossible, arrange
+from tools.advise.candidates import licence_problem, model_problem, suggested
+from tools.advise.evidence import METHODS
+from tools.advise.figures import Reason
 from tools.advise.hardware import Gpu, Machine
 from tools.advise.matrix import Scenario, scenarios_for
 from tools.advise.models import ModelInfo
-from tools.advise.situation import PastRun, Situation
+from tools.advise.ranked import RankedPlan, Recommendation, Rejected
+from tools.advise.situation import Situation
+from tools.advise.weighing import duration_of, settings_of, weigh, would_change
 
 _MOST_SECONDS = 24 * 3600.0
 """A run expected to take longer than this is not proposed for a model left open."""
@@ -35,46 +34,6 @@ _SERVICE = Machine(
     name="the hosted service", cpu="", cores=8, memory_gib=512, free_memory_gib=512,
     disk_free_gib=None, gpus=(Gpu("a card of the service (assumed)", 78.0, 78.0, (9, 0)),),
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class RankedPlan:
-    """One feasible way, complete enough to run."""
-
-    model: ModelInfo
-    method: str
-    engine: str
-    spec: dict[str, Any]
-    memory: MemoryEstimate
-    available_gib: float
-    duration: Range
-    why: tuple[Reason, ...]
-    score: float
-    would_change: tuple[str, ...] = ()
-
-    @property
-    def verdict(self) -> Verdict:
-        """Whether it fits comfortably."""
-        return self.memory.verdict(self.available_gib)
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """What was looked at and not proposed, with the reason."""
-
-    what: str
-    reason: str
-    source: str
-
-
-@dataclass
-class Recommendation:
-    """Plans in order, what was rejected, the matrix rows cited, and plain notes."""
-
-    plans: list[RankedPlan] = field(default_factory=list)
-    rejected: list[Rejected] = field(default_factory=list)
-    matrix: list[Scenario] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
 
 def recommend(situation: Situation) -> Recommendation:
@@ -188,9 +147,9 @@ def _one(situation: Situation, model: ModelInfo, method: str) -> RankedPlan | Re
     found = arrange(situation, model, method)
     if isinstance(found, Impossible):
         return Rejected(method, found.reason, "memory estimate")
-    spec = _spec(situation, model, method, found)
-    duration = _duration(situation, model, method, found, spec)
-    score, why = _score(situation, model, method, found, duration)
+    spec = settings_of(situation, model, method, found)
+    duration = duration_of(situation, model, method, found, spec)
+    score, why = weigh(situation, model, method, found, duration)
     return RankedPlan(
         model=model,
         method=method,
@@ -201,154 +160,8 @@ def _one(situation: Situation, model: ModelInfo, method: str) -> RankedPlan | Re
         duration=duration,
         why=tuple(why),
         score=score,
-        would_change=tuple(_would_change(situation, method, found)),
+        would_change=tuple(would_change(situation, method, found)),
     )
-
-
-def _spec(
-    situation: Situation, model: ModelInfo, method: str, found: Arrangement
-) -> dict[str, Any]:
-    """Return every setting of the run; a wish stands as it was made."""
-    rows, work, wish = situation.data.rows, found.work, situation.preferences
-    kind = "lora" if method in {"rslora", "adalora"} else method
-    rate = defaults.learning_rate(kind, model)[0]
-    if method in {"ia3", "prompt_tuning", "prefix_tuning"}:
-        rate = 5e-3
-    advised = model.recommended
-    spec: dict[str, Any] = {
-        "base_model": model.name,
-        "method": method,
-        "engine": work.engine,
-        "offload": work.offload,
-        "objective": "answers only" if situation.data.kind != "text" else "all tokens",
-        "learning_rate": wish.get("learning_rate") or advised.get("learning_rate") or rate,
-        "lr_scheduler": "cosine",
-        "warmup_ratio": 0.05,
-        "weight_decay": defaults.weight_decay(method, rows, model)[0],
-        "optimizer": "adamw",
-        "batch_size": work.batch,
-        "gradient_accumulation": found.accumulation,
-        "effective_batch": work.batch * found.accumulation * work.gpus,
-        "max_length": chosen_length(situation, model),
-        "epochs": wish.get("epochs") or advised.get("epochs") or defaults.epochs(rows, model)[0],
-        "max_steps": wish.get("max_steps"),
-        "early_stopping_patience": None if rows < 50 else 3,
-        "precision": work.precision,
-        "quantization": "nf4-dq" if METHODS[method].quantised else None,
-        "gradient_checkpointing": work.checkpointing,
-    }
-    if METHODS[method].adapter and METHODS[method].merges and method != "ia3":
-        spec |= {
-            "rank": work.rank,
-            "alpha": wish.get("alpha") or (work.rank if method == "rslora" else 2 * work.rank),
-            "dropout": defaults.dropout(rows, model)[0],
-            "target_modules": "all-linear",
-            "use_rslora": method == "rslora",
-        }
-    return spec
-
-
-def _duration(
-    situation: Situation, model: ModelInfo, method: str, found: Arrangement, spec: dict[str, Any]
-) -> Range:
-    data, work = situation.data, found.work
-    rows = math.ceil(0.85 * data.rows)
-    per_step = spec["effective_batch"]
-    steps = spec["max_steps"] or math.ceil(spec["epochs"] * math.ceil(rows / per_step))
-    width = min(spec["max_length"], 1.2 * data.mean_tokens)
-    run = Run(
-        shape=model.shape,
-        method=method,
-        tokens=steps * per_step * width / work.gpus,
-        micro_steps=steps * found.accumulation,
-        eval_tokens=6 * 0.15 * data.rows * width / work.gpus,
-        checkpointing=work.checkpointing,
-        device=work.device,
-    )
-    return estimate_duration(run, situation.machine, correction=situation.time_factor)
-
-
-def _score(
-    situation: Situation, model: ModelInfo, method: str, found: Arrangement, duration: Range
-) -> tuple[float, list[Reason]]:
-    """Points on the scale of the method comparison's accuracy, each with its reason."""
-    facts = METHODS[method]
-    score = facts.accuracy - 0.02 * (facts.time - 1.0)
-    why = [Reason(method, f"trains {facts.trains}", facts.source)]
-    if found.memory.verdict(found.available_gib) == "tight":
-        score -= 0.04
-        why.append(Reason("memory", "it fits, but tightly", "memory estimate"))
-    else:
-        high = f"at most {found.memory.high_gib:.1f} of {found.available_gib:.1f} GiB"
-        why.append(Reason("memory", f"fits: {high}", "memory estimate"))
-    if method == "full":
-        much = situation.data.rows >= 50_000
-        language = situation.data.kind in {"text", "raw_text", "language_modeling"}
-        score += 0.03 * much + 0.02 * (much and language)
-        if not much:
-            score -= 0.02
-            why.append(Reason("full", "with few rows every weight overfits", defaults.PRACTICE))
-    if method == "rslora" and situation.data.rows < 50_000:
-        score -= 0.02
-        why.append(Reason("rslora", "a high rank is not needed for so few rows", PEFT_COMPARISON))
-    if situation.minutes and duration.expected > 60 * situation.minutes:
-        score -= 0.1
-        longer = f"expected to take longer than the {situation.minutes:g} minutes there are"
-        why.append(Reason("time", longer, duration.basis))
-    score += _own_history(situation, method, why)
-    why.append(_engine_reason(situation, found))
-    return score, why
-
-
-def _own_history(situation: Situation, method: str, why: list[Reason]) -> float:
-    """The person's own runs on this kind of task: from five runs on they decide."""
-    same = [r for r in situation.history if r.method == method and r.task == situation.data.kind]
-    if not same:
-        return 0.0
-    good = [run for run in same if run.verdict in {"ship", "promising"}]
-    weight = min(1.0, len(same) / 5)
-    share = len(good) / len(same)
-    reason = f"{len(good)} of your {len(same)} past runs like this were worth it"
-    why.append(Reason(method, reason, _jobs(same)))
-    return 0.2 * weight * (share - 0.5)
-
-
-def _jobs(runs: list[PastRun]) -> str:
-    return "your runs: " + ", ".join(run.job for run in runs[:3])
-
-
-def _engine_reason(situation: Situation, found: Arrangement) -> Reason:
-    engine = found.work.engine
-    count = len(situation.machine.gpus)
-    if engine == "single":
-        reason = "there is one device" if count < 2 else "one card is enough"
-    elif engine == "ddp":
-        reason = f"each of the {count} cards holds the whole model; least communication"
-    else:
-        reason = f"{ENGINE_WORDS[engine]}; a whole copy would not fit on one card"
-    if found.work.offload:
-        reason += "; the state lies in the machine's memory"
-    return Reason(engine, reason, ENGINE_SOURCE)
-
-
-def _would_change(situation: Situation, method: str, found: Arrangement) -> list[str]:
-    texts = []
-    if method == "qlora":
-        need = arrange(replace(situation, preferences={}), _model_of(situation, found), "lora")
-        if isinstance(need, Impossible) and need.need_gib:
-            texts.append(f"With {need.need_gib:.0f} GiB or more, plain LoRA would be the choice.")
-    if method == "lora" and situation.data.rows < 50_000:
-        texts.append("With 50,000 rows and more, and room for it, full fine-tuning is worth a try.")
-    if found.work.checkpointing:
-        texts.append(
-            "With more memory, gradient checkpointing could be left off: about 25 % faster."
-        )
-    return texts
-
-
-def _model_of(situation: Situation, found: Arrangement) -> ModelInfo:
-    model = situation.model or suggested(situation)[0]
-    return replace(model, shape=found.work.shape, parameters=found.work.shape.parameters)
 
 
 def _runner_up(plan: RankedPlan) -> Rejected:
@@ -393,6 +206,3 @@ def _cited(plan: RankedPlan, rows: list[Scenario]) -> RankedPlan:
             text = "the matrix compares adapters and engines; it has no column for full tuning"
         reasons.append(Reason(plan.method, text, row.cite([column])))
     return replace(plan, why=(*plan.why, *reasons))
-
-
-__all__ = ["RankedPlan", "Recommendation", "Rejected", "recommend", "target_problem"]
