@@ -7,11 +7,13 @@ from typing import Any
 import gradio as gr
 
 from tools.advise.matrix import TITLES, load_matrix
+from tools.advise.models import size_words
 from tools.errors import ToolError
 from ui.web import tables
-from ui.web.cards import facts, problem_card
+from ui.web.cards import problem_card
 from ui.web.desk import Desk
 from ui.web.escape import h, safe_markdown
+from ui.web.words import gib
 
 
 class LibraryPage:
@@ -41,7 +43,9 @@ class LibraryPage:
                         scale=1,
                     )
                     self.look = gr.Button("Look up", elem_id="look-up", min_width=0, scale=0)
-                self.answer = gr.Markdown("", elem_id="answer", latex_delimiters=[])
+                self.answer = gr.Markdown(
+                    "", elem_id="answer", latex_delimiters=[], line_breaks=True
+                )
             with gr.Column(elem_classes="sheet"):
                 gr.HTML("<h2>Base models</h2>", apply_default_css=False)
                 self.models = gr.HTML("", elem_id="models", apply_default_css=False)
@@ -139,19 +143,25 @@ def models_table(document: dict[str, Any]) -> str:
     models = document.get("models") or []
     if not models:
         return tables.empty("No models listed", "Name a model folder or a Hub name in the chat.")
-    keys = [k for k in ("name", "parameters", "licence", "fits", "architecture", "context_length",
-                        "source", "note") if any(m.get(k) is not None for m in models)]  # fmt: skip
-    rows = [([_model_cell(key, model.get(key)) for key in keys], "") for model in models]
-    header = [key.replace("_", " ") for key in keys]
-    return tables.table(header, rows, caption="Base models")
+    header = ("model", "size", "context", "licence", "LoRA needs", "QLoRA needs", "fits here",
+              "ONNX")  # fmt: skip
+    rows = [(_model_row(model), "") for model in models]
+    return (
+        f'<p class="quiet">For {h(document.get("hardware"))}. Any other model works by its Hub name'
+        " or its folder.</p>" + tables.table(header, rows, caption="Base models")
+    )
 
 
-def _model_cell(key: str, value: Any) -> tables.Cell:
-    if key == "parameters" and isinstance(value, int | float):
-        size = f"{value / 1e9:.1f} B" if value >= 1e9 else f"{value / 1e6:.1f} M"
-        return tables.figure(size)
-    if key == "context_length" and isinstance(value, int):
-        return tables.figure(f"{value:,}")
-    if isinstance(value, dict):
-        return tables.Cell(facts([(str(k), str(v)) for k, v in value.items()]))
-    return tables.text("–" if value is None else value)
+def _model_row(model: dict[str, Any]) -> list[tables.Cell]:
+    notes = [word for word in ("gated", "here") if model.get(word)]
+    note = f' <small class="quiet">{h(", ".join(notes).replace("here", "on this machine"))}</small>'
+    return [
+        tables.Cell(h(model.get("name")) + (note if notes else "")),
+        tables.figure(size_words(float(model.get("parameters_b") or 0))),
+        tables.figure(f"{int(model.get('context_length') or 0):,}"),
+        tables.text(model.get("licence")),
+        tables.figure(gib(model.get("lora_gib"))),
+        tables.figure(gib(model.get("qlora_gib"))),
+        tables.text(model.get("fits")),
+        tables.text("yes" if model.get("onnx") else "no"),
+    ]

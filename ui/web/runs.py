@@ -164,8 +164,12 @@ def run_detail(desk: Desk, lives: Lives, job: JobRecord) -> str:
                 '<i class="train"></i>train<i class="validation"></i>validation</figcaption>'
                 "</figure></section>"
             )
-    spec = job.spec.model_dump(mode="json")
-    pairs = [(key.replace("_", " "), _plain(spec[key])) for key in _SHOWN_SPEC if spec.get(key)]
+    spec, home = job.spec.model_dump(mode="json"), f"{desk.settings.home}/"
+    pairs = [
+        (key.replace("_", " "), _plain(spec[key]).removeprefix(home))
+        for key in _SHOWN_SPEC
+        if spec.get(key)
+    ]
     parts.append(
         f'<section class="card"><h3>Plan</h3>{facts(pairs)}<p class="hash">plan'
         f' <code title="{h(job.plan_hash)}">{h(job.plan_hash[:8])}</code></p></section>'
