@@ -153,3 +153,11 @@ def test_more_rows_are_asked_for_where_the_interval_is_wide() -> None:
 def test_models_must_be_compared_on_the_same_rows() -> None:
     with pytest.raises(ValueError, match="same rows"):
         compare_rows("accuracy", np.zeros(3), np.zeros(4), seed=1)
+
+
+def test_one_row_gives_an_interval_that_says_nothing_and_can_be_stored() -> None:
+    for weights in (None, np.array([3.0])):
+        found = compare_rows("loss", np.array([-4.0]), np.array([-1.0]), seed=1, weights=weights)
+        assert found.low < 0 < found.high
+        assert type(found).model_validate_json(found.model_dump_json()) == found
+    assert mean_estimate(np.array([1.0]), seed=1).low is None

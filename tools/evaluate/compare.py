@@ -14,6 +14,7 @@ Scores = npt.NDArray[np.float64]
 RESAMPLES = 2000
 _CHUNK_VALUES = 2_000_000
 _FEW_VALUES = 5
+_MOST_NATS = 50.0
 
 
 def compare_rows(
@@ -35,7 +36,11 @@ def compare_rows(
     gain = (tuned - base).astype(float)
     units = np.ones_like(gain) if weights is None else weights.astype(float)
     value = float(gain.sum() / units.sum())
-    low, high = _interval(gain, units, seed)
+    if gain.size < 2:
+        # One row says nothing about the next: the interval is all there can be.
+        low, high = (-1.0, 1.0) if weights is None else (-_MOST_NATS, _MOST_NATS)
+    else:
+        low, high = _interval(gain, units, seed)
     return Difference(
         metric=metric,
         value=value,
@@ -50,6 +55,8 @@ def mean_estimate(scores: Scores, *, seed: int, weights: Scores | None = None) -
     """Return a mean (per unit of weight) with its bootstrap interval over rows."""
     units = np.ones_like(scores) if weights is None else weights.astype(float)
     value = float(scores.sum() / units.sum())
+    if scores.size < 2:
+        return Estimate(value=value)
     low, high = _interval(scores.astype(float), units, seed)
     return Estimate(value=value, low=min(low, value), high=max(high, value))
 
@@ -92,8 +99,6 @@ def _interval(gain: Scores, units: Scores, seed: int) -> tuple[float, float]:
     on a grid; they are spread over their grid cell, or the interval would cover too often.
     """
     n = gain.size
-    if n < 2:
-        return -math.inf, math.inf
     values, counts = np.unique(gain, return_counts=True)
     if values.size == 1 and (units == 1).all():
         return float(values[0]), float(values[0])

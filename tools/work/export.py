@@ -73,7 +73,7 @@ def _write(
     split: SplitName = "test" if manifest.splits.get("test") else "validation"
     rows = held_out(
         job.settings.dataset_folder(training.dataset), manifest, split=split, path=None,
-        columns=(), limit=spec.parity_rows, seed=training.seed,
+        columns=(), limit=spec.parity_rows, seed=training.seed, keep_trained=True,
     )  # fmt: skip
     work = Exporting(job, training, tokenizer, list(rows.rows()))
     job.phase("load", note=training.model)

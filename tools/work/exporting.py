@@ -14,6 +14,7 @@ import torch
 from transformers import GenerationConfig
 
 from tools.context import utc_now
+from tools.errors import Refused
 from tools.export.parity import Fidelity, Parity, check_fidelity, check_tuned
 from tools.export.targets import builder_version
 from tools.history.spec import Device, ExportSpec, OnnxPrecision, TrainingSpec
@@ -196,6 +197,12 @@ class Exporting:
             for row in self._raw_rows
         ]
         self._rows = [row for row in found if row is not None]
+        if not self._rows:
+            raise Refused(
+                "There is no held-out row to check the exported model with.",
+                hint="Prepare the data again with some rows held out, and train again.",
+                refused_by="parity",
+            )
         longest = max(len(row.answer) for row in self._rows)
         self._new_tokens = min(_MOST_NEW_TOKENS, longest + 4)
 

@@ -78,8 +78,12 @@ def held_out(
     columns: tuple[str, ...],
     limit: int | None,
     seed: int,
+    keep_trained: bool = False,
 ) -> HeldOut:
     """Choose the rows: of a split, or of another file in the form of the dataset.
+
+    Args:
+        keep_trained: Also take rows that were trained on; for checks that judge no quality.
 
     Raises:
         BadInput: No row has an answer, so nothing can be judged.
@@ -90,7 +94,8 @@ def held_out(
             return iter(map_file(path, manifest, columns=columns))
         return parquet_rows(manifest.split_file(folder, split))
 
-    trained = {digest_of(row) for row in parquet_rows(manifest.split_file(folder, "train"))}
+    training = [] if keep_trained else parquet_rows(manifest.split_file(folder, "train"))
+    trained = {digest_of(row) for row in training}
     clean: list[int] = []
     excluded = unusable = 0
     for i, row in enumerate(every_row()):
