@@ -14,7 +14,7 @@ from tools.datasets.example import Example
 from tools.datasets.mapping import Mapping
 from tools.datasets.problems import Problem, Severity, problem
 from tools.datasets.profile import Column, decoded, is_blank
-from tools.datasets.rows import Row
+from tools.datasets.row import Row
 
 SCANNED_CHARACTERS = 20_000
 """Characters per cell that the patterns look at."""

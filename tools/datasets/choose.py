@@ -11,7 +11,7 @@ from tools.datasets.mapping import Format, Mapping, Role
 from tools.datasets.profile import Column, profile
 from tools.datasets.quarantine import name_list
 from tools.datasets.recognise import build, recognise
-from tools.datasets.rows import Row
+from tools.datasets.row import Row
 from tools.datasets.source import Source
 from tools.datasets.suggest import did_you_mean
 from tools.datasets.template import parse_template

@@ -9,7 +9,7 @@ from tools.datasets.conversations import conversation, conversation_texts
 from tools.datasets.example import EMPTY_INPUT, Example, answered
 from tools.datasets.mapping import Mapping
 from tools.datasets.profile import decoded, is_blank, text_of
-from tools.datasets.rows import Row
+from tools.datasets.row import Row
 from tools.datasets.template import parse_template
 
 Builder = Callable[[Row], Example | str]

@@ -13,7 +13,7 @@ from tools.datasets.gather import Gathered
 from tools.datasets.groups import plain
 from tools.datasets.mapping import Mapping
 from tools.datasets.outliers import outlier_indices
-from tools.datasets.rows import Row
+from tools.datasets.row import Row
 
 Fix = Literal[
     "broken_encoding",

@@ -13,7 +13,7 @@ from tools.datasets.groups import plain_key, same_key
 from tools.datasets.limits import Deadline
 from tools.datasets.mapping import Mapping
 from tools.datasets.nearby import NearDuplicates
-from tools.datasets.rows import Row
+from tools.datasets.row import Row
 from tools.datasets.source import Source
 
 PASSAGE_CHARACTERS = 1000

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from tools.datasets.detect import Opened, look, shown
 from tools.datasets.dialect import Dialect
-from tools.datasets.rows import ReadLog, Row, read_rows
+from tools.datasets.row import ReadLog, Row
+from tools.datasets.rows import read_rows
 from tools.datasets.signs import language_of_name
 from tools.errors import BadInput
 

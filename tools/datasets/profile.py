@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tools.datasets.rows import Row
+from tools.datasets.row import Row
 
 _NUMBER = re.compile(r"^[+-]?\d+([.,]\d+)*%?$")
 _URL = re.compile(r"^(https?://|www\.)\S+$")

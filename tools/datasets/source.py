@@ -16,18 +16,10 @@ from tools.datasets.limits import LIMITS, MIB
 from tools.datasets.pairs import PairedFiles, find_pairs
 from tools.datasets.problems import Problem, problem
 from tools.datasets.quarantine import name_list
-from tools.datasets.rows import (
-    NUMBER,
-    SPLIT,
-    SPLIT_NAMES,
-    ReadLog,
-    Row,
-    arrow_label_names,
-    arrow_rows,
-    excel_rows,
-    read_rows,
-)
+from tools.datasets.row import NUMBER, SPLIT, SPLIT_NAMES, ReadLog, Row
+from tools.datasets.rows import read_rows
 from tools.datasets.signs import language_of_name
+from tools.datasets.table_rows import arrow_label_names, arrow_rows, excel_rows
 from tools.datasets.words import word_set
 from tools.errors import BadInput, NotFound
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tools.datasets.profile import text_of
-from tools.datasets.rows import Row
+from tools.datasets.row import Row
 from tools.datasets.suggest import did_you_mean
 from tools.errors import BadInput
 

@@ -9,7 +9,7 @@ from typing import Any
 from tools.datasets.example import Example
 from tools.datasets.gather import Gathered
 from tools.datasets.manifest import Manifest, SplitName
-from tools.datasets.rows import arrow_rows
+from tools.datasets.table_rows import arrow_rows
 
 
 def split_rows_of(folder: Path, manifest: Manifest, split: SplitName) -> Iterator[dict[str, Any]]:
