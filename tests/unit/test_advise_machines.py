@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tools.advise.hardware import this_machine
+from tools.advise import hardware
+from tools.advise.hardware import Gpu, this_machine
 from tools.advise.machines import machine_with_card, parse_machine
 from tools.errors import BadInput
 from tools.settings import Settings
@@ -86,6 +87,20 @@ def test_memory_gb_is_the_size_as_people_say_it() -> None:
 def test_cards_before_ampere_have_no_bfloat16() -> None:
     assert not parse_machine("T4").gpus[0].bfloat16
     assert parse_machine("A10").gpus[0].bfloat16
+
+
+@pytest.mark.parametrize(
+    ("version", "cards"), [("2.13.0+cpu", 0), ("2.13.0", 1), ("2.13+cu130", 1)]
+)
+def test_a_card_counts_only_where_pytorch_can_use_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, version: str, cards: int
+) -> None:
+    card = Gpu("NVIDIA A10", 22.5, 22.0, (8, 6))
+    monkeypatch.setattr(hardware, "_gpus", lambda: ((card,), ""))
+    monkeypatch.setattr(hardware.metadata, "version", lambda _: version)
+    machine = this_machine(settings)
+    assert len(machine.gpus) == cards
+    assert bool(cards) != any("built for processors only" in note for note in machine.notes)
 
 
 def test_this_machine_respects_the_limit_of_the_settings(settings: Settings) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,12 @@ def this_machine(settings: Settings) -> Machine:
     gpus, gpu_note = _gpus()
     if gpu_note:
         notes.append(gpu_note)
+    if gpus and not _torch_reaches_gpus():
+        notes.append(
+            f"There is a {gpus[0].name}, but the installed PyTorch is built for processors only; "
+            "install a CUDA build of it to use the card."
+        )
+        gpus = ()
     cores = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
     return Machine(
         name="this machine",
@@ -159,6 +166,14 @@ def _cpu_name() -> str:
         return "CPU"
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else "CPU"
+
+
+def _torch_reaches_gpus() -> bool:
+    """Read from the installed version, such as `2.13.0+cpu`, without importing torch."""
+    try:
+        return not metadata.version("torch").endswith("+cpu")
+    except metadata.PackageNotFoundError:
+        return False
 
 
 def _gpus() -> tuple[tuple[Gpu, ...], str]:
