@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.hub import Hub
 from tests.jobs_factory import make_dataset, make_spec
 from tools.context import Context
 from tools.history.jobs import JobRecord
@@ -27,7 +28,7 @@ from tools.jobs.resume import cancel, resume
 
 pytestmark = pytest.mark.integration
 
-_ENDS_WITHIN_S = 240.0
+_ENDS_WITHIN_S = 400.0
 LONG = {"max_steps": 120, "eval_steps": 40, "save_steps": 20, "dropout": 0.1}
 
 
@@ -191,6 +192,25 @@ def test_a_refusal_is_a_failure_with_its_gate_and_an_unknown_failure_is_a_bug(
     assert broken.error["code"] == "bug"
     log = (ctx.settings.job_folder(broken.id) / "log.txt").read_text()
     assert "Traceback" in log
+
+
+def test_a_model_named_on_the_hub_is_fetched_and_trained(
+    ctx: Context, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub-cache"))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    with Hub(models={"someone/stories": tiny}) as hub:
+        changes = {"network": "allow", "hub_endpoint": hub.endpoint}
+        reaching = Context(ctx.settings.model_copy(update=changes))
+        spec = make_spec(make_dataset(reaching), "someone/stories", max_steps=3)
+        fetched = _ended(reaching, submit(reaching, spec, name="fetched"))
+        assert fetched.state == "succeeded", fetched.error
+        assert any("model.safetensors" in path for path in hub.requests)
+    # Without the network a name that was never fetched is said to be missing.
+    unknown = submit(ctx, make_spec(make_dataset(ctx), "someone/else"), name="unknown")
+    after = _ended(ctx, unknown)
+    assert after.error is not None
+    assert after.error["code"] == "not_found"
 
 
 @pytest.fixture

@@ -122,6 +122,14 @@ def test_what_the_plan_does_not_allow_is_not_changed(
         assert {name for a in attempts for name in a["changes"]} <= set(allowed)
 
 
+def test_checkpointing_activations_changes_no_loss(job: Callable[..., Job]) -> None:
+    plain, saving = job(max_steps=4), job(max_steps=4, gradient_checkpointing=True)
+    train.run(plain)
+    train.run(saving)
+    expected, found = _told(plain)[1], _told(saving)[1]
+    assert found == {step: pytest.approx(loss, rel=1e-4) for step, loss in expected.items()}
+
+
 @pytest.mark.parametrize("batch", [1, 2, 7, 12, 15, 16, 4096])
 def test_every_rung_updates_on_as_many_rows(batch: int) -> None:
     spec = make_spec_alone(batch_size=batch, gradient_accumulation=3, may_change=MAY_CHANGE)

@@ -203,7 +203,7 @@ def _config(job: Job, spec: TrainingSpec, rows: int) -> SFTConfig:
         weight_decay=spec.weight_decay,
         activation_checkpointing=spec.gradient_checkpointing,
         use_cpu=spec.device == "cpu",
-        optim="adamw_torch_fused" if spec.device == "cuda" else "adamw_torch",
+        optim="adamw_torch_fused",
         seed=spec.seed,
         data_seed=spec.seed,
         eval_strategy="steps",
