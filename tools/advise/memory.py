@@ -33,8 +33,8 @@ CPU_FLOOR_GIB = 0.58
 rows read. Measured on x86-64 Linux, Python 3.11, torch 2.13."""
 CPU_ACTIVATION_FACTOR = 2.05
 """Resident growth per byte of saved activations: gradients of activations, the heap's slack."""
-CPU_QLORA_FACTOR = 1.45
-"""The same, once more, over a 4-bit base: bitsandbytes' CPU kernels unpack into fresh memory."""
+CPU_METHOD_FACTORS = {"qlora": 1.45, "dora": 1.35}
+"""The same, once more: bitsandbytes' CPU kernels unpack, and DoRA rebuilds, into fresh memory."""
 
 
 _EAGER_KEPT, _EAGER_ONCE = 5.0, 9.0
@@ -171,7 +171,7 @@ def _parts(work: Workload) -> dict[str, float]:
     parts["optimizer"] = STATE_BYTES[work.optimizer] * trained * size / 4
     factor = 1.0
     if work.device == "cpu":
-        factor = CPU_ACTIVATION_FACTOR * (CPU_QLORA_FACTOR if work.quantized != "none" else 1.0)
+        factor = CPU_ACTIVATION_FACTOR * CPU_METHOD_FACTORS.get(work.method, 1.0)
     parts["activations"] = factor * activation_bytes(work)
     parts["logits"] = factor * _logit_bytes(work)
     if work.quantized != "none":
