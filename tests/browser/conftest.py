@@ -80,7 +80,7 @@ def start_server(home: Path, *arguments: str, port: int | None = None) -> Server
             cwd=ROOT, env=environment, stdout=out, stderr=subprocess.STDOUT,
         )  # fmt: skip
     server = Server(home, chosen, process, log)
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 240
     while b"ready" not in log.read_bytes():
         if process.poll() is not None or time.monotonic() > deadline:
             server.kill()

@@ -108,7 +108,7 @@ def test_a_port_in_use_is_one_clear_sentence_with_a_next_step(tmp_path: Path) ->
         )
         done = subprocess.run(
             [sys.executable, "-c", code, str(port)],
-            cwd=ROOT, capture_output=True, text=True, timeout=60,
+            cwd=ROOT, capture_output=True, text=True, timeout=240,
             env={"LUTHIER_HOME": str(tmp_path / "home"), "PATH": "", "HOME": str(tmp_path)},
         )  # fmt: skip
     assert done.stdout.startswith(f"Port {port} is already in use."), done.stderr
