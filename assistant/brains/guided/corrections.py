@@ -28,7 +28,8 @@ _YES = re.compile(
 _STRONG = re.compile(
     r"\b(?:let's (?:do|go|try|start|use|take)|do (?:it|that|so|this)|go ahead|go (?:for|with) (?:it|that|this|your)|make it so|"
     r"(?:use|take|try) (?:it|that|this|your \w+)|i'll (?:take|use|do|go with) (?:it|that|this)|proceed|as you (?:say|suggest|recommend)|"
-    r"follow (?:that|your)|sounds (?:good|great|right), (?:start|train|go))\b"
+    r"(?:start|go|take|use|do|try|choose)\b.{0,14}\b(?:first|1st|top|recommended|suggested|best)(?: one| option| plan| suggestion| method)\b|"
+    r"your (?:suggestion|recommendation|advice|pick|choice|proposal)|follow (?:that|your)|sounds (?:good|great|right), (?:start|train|go))\b"
 )
 _NO = re.compile(
     r"^(?:(?:no|nope|nah|never mind|nevermind|forget it|leave it|not now|not yet|stop|cancel|don't|skip it|drop it|let it be|rather not|"
@@ -50,6 +51,10 @@ _TRAINING_ONLY = frozenset(
 _FIGURE_ONLY = re.compile(
     r"(?:no,? |sorry,? |i (?:meant|mean|said) |make (?:it|that) |rather |better |let's say |only |just |use |take |ok,? |then |actually,? )+"
     r"(?P<n>\d*\.?\d+(?:e-\d+)?)(?: instead| then| please| rather| though)?[.! ]*"
+)
+_BETTER = re.compile(
+    r"(?:\w+,? ){0,2}?(?P<n>\d*\.?\d+(?:e-\d+)?) (?:would|will|is|are|seems?|looks?|sounds?|should|might|could)(?: be| do)?"
+    r"(?: \w+)? ?(?:better|enough|fine|ok|okay|good|plenty|nicer|right|more sensible|do)?[.! ]*"
 )
 _MOVE_IT = re.compile(
     r"\b(?:lower|raise|reduce|increase|set|change|bring|put|make|drop|bump|turn|move) (?:it|that|this)(?: down| up)? (?:to |at )?(?P<n>\d*\.?\d+(?:e-\d+)?)\b"
@@ -73,7 +78,7 @@ def plan_fragment(view: View, said: Understanding, offered: Offered) -> Plan | N
         return plan
     if _NO.match(plain):
         return Plan(reply=after_no(view))
-    if plan := _follow_offer(view, offered):
+    if plan := follow_offer(view, offered):
         return plan
     if plan := _follow_up(view, said, offered):
         return plan
@@ -219,7 +224,8 @@ def _ordinal(view: View) -> str | None:
     return None
 
 
-def _follow_offer(view: View, offered: Offered) -> Plan | None:
+def follow_offer(view: View, offered: Offered) -> Plan | None:
+    """Do what was advised, where the person agrees to it."""
     offer = view.memo.get("offer")
     plain = view.said.plain
     if not offer or not (_STRONG.search(plain) or (_YES.match(plain) and offer.get("asked"))):
@@ -286,7 +292,7 @@ def _other_path(view: View, base: Args) -> str | None:
 def _bare_figure(view: View, base: Args) -> Args | None:
     """`make it 2`, `no, 3`: the figure that was changed last."""
     plain = view.said.plain
-    match = _FIGURE_ONLY.fullmatch(plain) or _MOVE_IT.search(plain)
+    match = _FIGURE_ONLY.fullmatch(plain) or _BETTER.fullmatch(plain) or _MOVE_IT.search(plain)
     if not match:
         return None
     number = float(match["n"])

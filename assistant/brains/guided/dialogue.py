@@ -10,6 +10,7 @@ from assistant.brains.guided import replies, talk
 from assistant.brains.guided.corrections import (
     after_no,
     correct_plan,
+    follow_offer,
     last_plan,
     plan_fragment,
     undo,
@@ -74,6 +75,11 @@ def plan_message(view: View, offered: Offered) -> Plan:
         return Plan(reply=after_no(view))
     if wishes and wishes[0].intent == "undo":
         return undo(view, offered)
+    agreed = {wish.intent for wish in wishes} <= {"recommend", "try", "resume"}
+    if wishes and agreed and not said.wishes[0].question:
+        plan = follow_offer(view, offered)
+        if plan:
+            return plan
     if _is_correction(view, wishes):
         plan = correct_plan(view, offered)
         if plan:
@@ -134,7 +140,9 @@ def _is_correction(view: View, wishes: Sequence[Wish]) -> bool:
     first = wishes[0]
     loose = {"prepare": 3.0, "evaluate": 2.6, "try": 2.6, "export": 2.4, "inspect": 2.0}
     if len(wishes) == 1 and first.intent in loose and not first.question and view.waiting:
-        figures = set(values) - {"dedupe", "eval_fraction", "device", "model"}
+        figures = set(values) - {"dedupe", "device", "model"}
+        if first.score >= 2.4:
+            figures -= {"eval_fraction"}
         return first.score < loose[first.intent] and bool(figures)
     return False
 

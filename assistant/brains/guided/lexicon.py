@@ -42,6 +42,7 @@ _SLIPS = {
     "dont": "don't", "doesnt": "doesn't", "cant": "can't", "wont": "won't", "isnt": "isn't",
     "didnt": "didn't", "whats": "what's", "hows": "how's", "im": "i'm", "ive": "i've",
     "lets": "let's", "thats": "that's", "id": "i'd", "shouldnt": "shouldn't",
+    "prep": "prepare", "params": "parameters", "config": "configuration",
 }  # fmt: skip
 
 _UNITS = (

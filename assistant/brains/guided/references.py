@@ -166,7 +166,8 @@ def find_columns(said: Utterance) -> Values:
             ):
                 values[name] = _as_typed(said, match["c"])
                 break
-    if values.get("input_column") == values.get("output_column"):
+    told = re.search(r"\b(?:column|field)s?\b|\bquote\d", said.plain)
+    if values.get("input_column") == values.get("output_column") or (len(values) == 1 and not told):
         return {}
     return values
 

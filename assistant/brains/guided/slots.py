@@ -26,6 +26,9 @@ _REJECTED = re.compile(
 _KEEP_DUPLICATES = re.compile(
     r"\b(?:keep|leave|preserve|retain|allow)\b.{0,24}\b(?:duplicates?|copies|doubles|repeats)\b|\b(?:don't|no|without|never|not|skip)\b.{0,16}\b(?:dedupe|deduplicat\w*|remov\w+ (?:the )?duplicates|drop\w* (?:the )?duplicates)\b"
 )
+_WITHOUT_THEM = re.compile(
+    r"\b(?:clean|prepare|version|make)\b.{0,30}\bwithout (?:them|those|these|the doubles|copies)\b"
+)
 _DEDUPE = re.compile(
     r"\bdedupe\b|\b(?:drop|remove|throw|delete|without|rid of|no|strip|kill|eliminat|filter)\w*\b.{0,20}\bduplicates?\b"
 )
@@ -49,7 +52,7 @@ def training_values(view: View) -> Args:
         values["device"] = device
     if _KEEP_DUPLICATES.search(said.plain):
         values["dedupe"] = False
-    elif _DEDUPE.search(said.plain):
+    elif _DEDUPE.search(said.plain) or _WITHOUT_THEM.search(said.plain):
         values["dedupe"] = True
     return values
 

@@ -21,13 +21,14 @@ ACTIONS = (
 )
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|\n+")
 _NEXT = re.compile(
-    rf",? (?:and )?(?:then|afterwards?|after that|next|finally|once done|when done)[ ,]+"
+    r",? (?:and )?if (?:it's|that's|it is|that is|all is|everything is|it looks|all looks|they are) (?:fine|ok|okay|good|clean|alright|well)[ ,]*(?:then )?"
+    rf"|,? (?:and )?(?:then|afterwards?|after that|next|finally|once done|when done)[ ,]+"
     rf"|,? and (?:also |please |just |maybe |to |then )*(?=(?:{ACTIONS})\b)"
     rf"|,\s*(?:please |also )?(?=(?:{ACTIONS})\b)"
 )
 _NEGATED = re.compile(
     r"(?:\bdon't|\bnot|\bnever|\bno need to|\bwithout|\bno|\brather than|\binstead of|\bbefore (?:you|we|i|the|any|i do)?|"
-    r"\bstop|\bneither|\bnor|\bdidn't|\bdoesn't|\bwon't|\bisn't|\baren't|\bavoid|\bhaven't|\bnothing to|\bshouldn't|\bnot yet)"
+    r"\bhate to|\brather not|\bafraid to|\bsorry to|\bwouldn't|\bstop|\bneither|\bnor|\bdidn't|\bdoesn't|\bwon't|\bisn't|\baren't|\bavoid|\bhaven't|\bnothing to|\bshouldn't|\bnot yet)"
     r"(?: want| wish| intend| like| plan| need| ask(?:ed)?| going| ready| me| you| it| us| to| any| a| the| just| yet|"
     r" really| actually| have| start(?:ing)?| do(?:ing)?| run(?:ning)?| for| be| begin(?:ning)?| want(?:ed)?| sure| begin)*\s*$"
 )
@@ -55,6 +56,10 @@ _EVERYDAY = re.compile(
     r"\b(?:weather|time|date|news|joke|poem|song|capital|president|score|match|pizza|life|love|politics|"
     r"rain|temperature|stock|price of|recipe|movie|song|name|age|birthday|meaning of life|plus|times)\b"
 )
+_PUZZLED = re.compile(
+    r"\?|\b(?:lost me|lost|confus\w*|understand|no idea|mean\w*|heard|read about|read the word|tell|puzzl\w*|curious|unclear|"
+    r"never got|wonder\w*|explain\w*|talk\w* about|went on about|keeps? saying)\b"
+)
 _NAMES_A_FIGURE = re.compile(
     r"\b(?:how about|what about|what if|can you|could you|instead|use|take|make)\b"
 )
@@ -63,7 +68,7 @@ _POLITE = re.compile(
     r"\b(?:i'd|i would|we'd|we would|it would) (?:really |very much )?(?:appreciate|be|love|like)\b.{0,24}\bif you\b"
 )
 _HYPOTHETICAL = re.compile(
-    r"\b(?:way|method|approach|technique|how|setup|settings) to (?:train|tune|finetune|teach)\b|\bcan i (?!have|get|see)|"
+    r"\b(?:way|method|approach|technique|how|setup|settings) to (?:train|tune|finetune|teach)\b|\bcan i (?!have|get|see)|\bbe (?:used|useful|usable|enough) (?:for|to|as|in)\b|"
     r"\b(?:worried|afraid|fear|concerned|unsure|not sure|doubt|curious)\b|\bshould (?:i|we|one)\b|\bwhat if\b|\bwhat (?:would|will|does|might|could) (?:happen|it|a |the |training|be)\b|\bif (?:i|we|you) (?:were to |would )?"
     r"(?:train|tune|finetune|start|use|take|trained|tuned|used|took)\w*\b(?!.{0,40}\bplease\b)|\bwould (?:it|that|training|tuning|finetuning|lora|qlora|dora|the|a|an|i|my)\b"
     r"|\bdo (?:i|we) (?:need|have|want) to\b|\bhow (?:do|does|would|could|can|should|is|are|long|much|many|big|expensive|slow|fast) \b"
@@ -139,6 +144,9 @@ def second_opinion(said: Utterance) -> Wish | None:
         intent = likely_intent(sentence)
         if intent and intent not in _ACTS:
             return Wish(intent, ENOUGH, sentence, is_question(sentence))
+    puzzled = _FIELD.search(said.plain) and _PUZZLED.search(said.plain)
+    if puzzled and not re.search(r"\d", said.plain):
+        return Wish("explain", ENOUGH, said.plain, True)
     asked = re.search(
         r"\b(?:what's|what is|what are|what does|explain) (?!it\b|this\b|that\b|your|my)",
         said.plain,
@@ -265,6 +273,13 @@ def _settle(scores: dict[str, float], clause: str) -> None:
         scores.pop("try")
     if "estimate" in scores and ("explain" in scores or "recommend" in scores):
         scores["estimate"] += 1
+    several = len(set(re.findall(r"\b(?:lora|qlora|dora|full)\b", clause))) > 1
+    if several and scores.get("explain", 0) + scores.get("recommend", 0) > 0:
+        scores["recommend" if has_file else "explain"] = 4.0
+    if {"explain", "evaluate"} <= scores.keys() and re.search(
+        r"\b(?:the (?:\w+ )?model|my|it|run|the (?:f1|accuracy|score|perplexity|verdict))\b", clause
+    ):
+        scores["evaluate"] += 1
     if "recommend" in scores and "explain" in scores:
         about_data = has_file or re.search(
             r"\b(?:my|our|this|i have|we have|gb|for (?:it|that|this))\b", clause
@@ -278,9 +293,11 @@ def _settle(scores: dict[str, float], clause: str) -> None:
     if (
         "hardware" in scores
         and "estimate" in scores
-        and re.search(r"\b(?:have|free|this machine)\b", clause)
+        and re.search(r"\b(?:have|free|this (?:machine|computer|pc|laptop|box))\b", clause)
     ) and not re.search(r"\b(?:need|train|tun|fit|run|take)\w*\b", clause):
         scores.pop("estimate")
+    if "evaluate" in scores and re.search(r"\babout (?:the )?(?:perplexity|f1|accuracy)\b", clause):
+        scores.pop("evaluate")
     if "diagnose" in scores and "show" in scores:
         scores["diagnose"] += 1
     if "evaluate" in scores and "show" in scores:

@@ -175,6 +175,7 @@ _REWRITES: tuple[tuple[str, str], ...] = (
     (r"\bpre[- ]?process(?:ing)?\b", "preprocess"),
     (r"\bhyper[- ]?parameters?\b", "hyperparameters"),
     (r"\bper ?cent\b", "%"),
+    (r"\bfrom [\d.]+ (?=to \d)", ""),
     (r"\bkick(?:ing|ed)? (?:it )?off\b", "kickoff"),
 )
 _REWRITE = [(re.compile(pattern), new) for pattern, new in _REWRITES]
