@@ -41,6 +41,9 @@ _FOLLOW_UP = re.compile(
 _INSTEAD = re.compile(
     r"\b(?:meant|mean|instead|rather|sorry|wrong|no|not|oops|actually|other|correct(?:ion)?|should be|is it|it's|use|take|with|switch|change|replace|swap)\b"
 )
+_BUDGET = re.compile(
+    r"\b(?:within|under|at most|more than|longer than|only|max|maximum|budget|limit|less than|up to|we have|i have|take|in|end|stop|finish)\b"
+)
 _TRAINING_ONLY = frozenset(
     {
         "rank", "alpha", "dropout", "epochs", "max_steps", "learning_rate", "batch_size", "seed",
@@ -99,6 +102,8 @@ def correct_plan(view: View, offered: Offered) -> Plan | None:
     if base is None:
         return _draft(view, offered)
     values: Args = {k: v for k, v in training_values(view).items() if k in _TRAINING_ONLY}
+    if set(values) == {"minutes"} and not _BUDGET.search(view.said.plain):
+        values = {}
     values |= {k: v for k, v in relative_values(view, base).items() if k not in values}
     if not values and (figure := _bare_figure(view, base)):
         values = figure
@@ -143,7 +148,7 @@ def last_plan(view: View) -> Args | None:
 def _draft(view: View, offered: Offered) -> Plan | None:
     """Settings before any plan: with data and advice at hand they ask for one."""
     values = {k: v for k, v in training_values(view).items() if k in _TRAINING_ONLY}
-    if not values:
+    if not values or (set(values) == {"minutes"} and not _BUDGET.search(view.said.plain)):
         return None
     wants = re.search(
         r"\b(?:use|take|with|go|want|try|set|make|choose|pick|prefer|apply)\b", view.said.plain

@@ -308,7 +308,9 @@ def _settle(scores: dict[str, float], clause: str) -> None:
         scores["jobs"] += 1
     if (
         "start" in scores
-        and re.search(r"\b(?:trained|tuned|finetuned) model\b", clause)
+        and re.search(
+            r"\b(?:the|my|our|this|that|last) (?:\w+ )?(?:trained|tuned|finetuned) model\b", clause
+        )
         and scores["start"] < 3
     ):
         scores["start"] -= 1
