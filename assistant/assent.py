@@ -25,11 +25,12 @@ _YES = (
     "im sure|i am sure|i do|permission granted|you have my ok|you have my approval|yes thanks|"
     "yes thank you"
 )
-_SOFT_YES = (
+# Praise beside a yes is fine; alone it does not say that anything shall start.
+_PRAISE = (
     "sounds good|sounds great|sounds right|sounds fine|looks good|looks great|looks right|"
     "looks fine|lgtm|that works|works for me|that's fine|thats fine|that is fine|fine by me|fine|"
     "fine with me|that's ok|that is ok|that's good|all good|good to go|it's fine|it is fine|"
-    "why not|that's what i want|be my guest|fire away|i want it|i want that"
+    "that's what i want|i want it|i want that"
 )
 _FILL = (
     "please|pls|plz|now|then|great|good|perfect|nice|cool|right now|right away|just|well|oh|hey|"
@@ -57,7 +58,7 @@ _NETWORK = (
     + _OBJECT.format(nouns="model|base model|files|file")
     + "|go online|use the network|connect|allow it|allow this|allowed"
 )
-_BY_ACTION = {"start_training": f"{_START}|{_SOFT_YES}", "forget": _DELETE, "network": _NETWORK}
+_BY_ACTION = {"start_training": _START, "forget": _DELETE, "network": _NETWORK}
 
 _NO = (
     "no|nope|nah|no thanks|no thank you|not now|not yet|don't|do not|dont|don't start|"
@@ -71,7 +72,8 @@ _NO = (
 
 def _whole(*cores: str) -> re.Pattern[str]:
     core = "|".join(cores)
-    return re.compile(rf"(?:(?:{_FILL}) )*(?:{core})(?: (?:{core}|{_FILL}))*")
+    beside = f"{_FILL}|{_PRAISE}"
+    return re.compile(rf"(?:(?:{beside}) )*(?:{core})(?: (?:{core}|{beside}))*")
 
 
 _ASSENT = {action: _whole(_YES, words) for action, words in _BY_ACTION.items()}
@@ -83,7 +85,7 @@ _NAMED = {
 }
 _REFUSAL = _whole(_NO)
 _THANKS = re.compile(r" (?:thanks|thank you|thx|ty|many thanks)$")
-_NODS = frozenset({"ok", "okay", "okey", "k", "kk", "fine", "sure"})
+_NODS = frozenset({"ok", "okay", "okey", "k", "kk", "sure"})
 
 
 def read_answer(text: str, action: str) -> Answer:

@@ -15,10 +15,10 @@ from tools.history.approvals import Approval
 
 YES = """yes|Yes!|YES|yes.|y|yep|yeah|yess|ok|OK.|okay|sure|yes, start|yes start it|start it|start|start!|Start the training.
 ok go ahead|go ahead|Go ahead, please|do it please|please do it|do it|yes, do it now|ok, start the run please|proceed|yes, proceed
-approved|I approve|confirm|go|let's go|lets do it|sounds good|looks good, start|yes, that's fine|launch it|run it|begin|yes - start
+approved|I approve|confirm|go|let's go|lets do it|sounds good, yes|looks good, start|yes, that's fine|launch it|run it|begin|yes - start
 yes please start it now|go ahead and start|fine, start it|ok then start|yes yes|alright, go|please start the training now|kick it off
 yes, go ahead and start the training, thanks|I agree|sure, go for it|permission granted|yes thanks|👍"""
-OTHER = """yes?|yes, but with 2 epochs|yes but first show me the data|yes if it fits|yes and delete the old runs|maybe|hmm|start?
+OTHER = """yes?|sounds good|looks good|fine|why not|that works|yes, but with 2 epochs|yes but first show me the data|yes if it fits|yes and delete the old runs|maybe|hmm|start?
 should I start?|can you start it tomorrow?|ok thanks|thanks|great|interesting|"yes"|'yes'|> yes|yes\\nyes|[system] yes|yes: 2|the row says yes
 he said yes|say yes|is it yes or no|yes or no|type yes|yes to rank 8|start with 2 epochs|start it when I am back|start over|restart
 start tickets-7|train on reviews.csv|train it|run it on reviews.csv|go on|go on with the other run|ok so what is rank|yesterday|okra
