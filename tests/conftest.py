@@ -12,6 +12,13 @@ from tools.settings import Settings, read_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# What the person who runs the tests has set must not change them, and the hub's library reads
+# its variables once, when it is imported.
+for _name in [
+    n for n in os.environ if n.startswith(("LUTHIER_", "HF_")) and n != "LUTHIER_MATERIAL"
+]:
+    del os.environ[_name]
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
