@@ -7,12 +7,13 @@ READY := $(VENV)/.installed
 .PHONY: run demo test check fix bench browser clean
 
 $(READY): pyproject.toml constraints.txt
-	command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing. Install Python 3.11, or say make PYTHON=python3."; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	touch $(READY)
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing. Install Python 3.11, or say: make PYTHON=python3"; exit 1; }
+	@echo "Setting up $(VENV); the first time this takes a few minutes."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --upgrade pip
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $(READY)
 
 run: $(READY) ## Open the chat app
 	$(BIN)/luthier
