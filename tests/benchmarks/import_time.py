@@ -1,17 +1,17 @@
-"""Print how long `import gradio` and `import ui.web.app` take, each in fresh processes.
+"""How long `import gradio`, `import ui.web.app` and `luthier --help` take, in fresh processes.
 
-Run: python -m tests.benchmarks.import_time [REPEATS]. The page may cost at most half a second more
-than Gradio itself; the agent, the tools and their libraries are imported after it is served.
+The page may cost at most half a second more than Gradio itself: the agent, the tools and their
+libraries are imported after it is served. `luthier --help` should answer within half a second.
 """
 
 from __future__ import annotations
 
-import json
 import statistics
 import subprocess
 import sys
+import time
 
-_CODE = """
+_IMPORT = """
 import sys, time
 start = time.perf_counter()
 __import__(sys.argv[1])
@@ -19,34 +19,42 @@ took = time.perf_counter() - start
 heavy = ("torch", "transformers", "peft", "trl", "onnxruntime", "sklearn", "langchain", "langgraph")
 print(took, ",".join(name for name in heavy if name in sys.modules))
 """
+_HELP = "import sys; from ui.cli import run; sys.exit(run(['--help']))"
+REPEATS = 7
 
 
-def measure(module: str) -> tuple[float, str]:
+def measure_import(module: str) -> tuple[float, str]:
     """Return the seconds one import takes in a new process, and which heavy modules it brought."""
-    command = [sys.executable, "-c", _CODE, module]
+    command = [sys.executable, "-c", _IMPORT, module]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
     took, _, heavy = done.stdout.strip().partition(" ")
     return float(took), heavy
 
 
-def main(repeats: int) -> dict[str, float | str]:
-    """Measure both in turn, so that a busy moment slows both."""
-    for module in ("gradio", "ui.web.app"):
-        measure(module)  # fills the caches
-    gradio, app = [], []
+def measure_help() -> float:
+    """Return the seconds from starting a process for `luthier --help` to its end."""
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", _HELP], capture_output=True, check=True, timeout=300)
+    return time.perf_counter() - start
+
+
+def main() -> str:
+    """Measure all in turn, so that a busy moment slows all; return a Markdown table."""
+    measure_import("ui.web.app")  # fills the caches
+    measure_help()
+    gradio, app, help_ = [], [], []
     heavy = ""
-    for _ in range(repeats):
-        gradio.append(measure("gradio")[0])
-        took, heavy = measure("ui.web.app")
+    for _ in range(REPEATS):
+        gradio.append(measure_import("gradio")[0])
+        took, heavy = measure_import("ui.web.app")
         app.append(took)
-    best = {"gradio_s": min(gradio), "app_s": min(app)}
-    return {
-        **{name: round(value, 3) for name, value in best.items()},
-        "difference_s": round(best["app_s"] - best["gradio_s"], 3),
-        "median_difference_s": round(statistics.median(app) - statistics.median(gradio), 3),
-        "heavy": heavy,
-    }
-
-
-if __name__ == "__main__":
-    print(json.dumps(main(int(sys.argv[1]) if len(sys.argv) > 1 else 5), indent=2))
+        help_.append(measure_help())
+    rows = [("import gradio", gradio), ("import ui.web.app", app), ("luthier --help", help_)]
+    lines = [f"| what, {REPEATS} fresh processes each | fastest, s | median, s |", "|---|---|---|"]
+    lines += [f"| {n} | {min(v):.3f} | {statistics.median(v):.3f} |" for n, v in rows]
+    over = min(app) - min(gradio), statistics.median(app) - statistics.median(gradio)
+    lines.append(f"| ui.web.app over gradio (bar: 0.5) | {over[0]:.3f} | {over[1]:.3f} |")
+    brought = heavy or "none"
+    table = "\n".join([*lines, "", f"Heavy libraries that `ui.web.app` imports: {brought}."])
+    print(table)
+    return table

@@ -21,6 +21,8 @@ ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update",
 ]  # fmt: skip
+PATIENCE_MS = 120_000
+"""What is waited for comes within a second alone, and within this on a machine that is busy."""
 WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 
 
@@ -40,7 +42,7 @@ class Server:
     def kill(self) -> None:
         """End it the hard way, as a power cut would."""
         self.process.kill()
-        self.process.wait(timeout=20)
+        self.process.wait(timeout=60)
 
 
 @dataclass
@@ -101,9 +103,12 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def scripted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The app with a scripted assistant and pretended jobs, for what needs no training."""
+    """The app with a scripted assistant and pretended jobs, for what needs no training.
+
+    One for all tests: each works in a conversation of its own, and a start costs seconds.
+    """
     server = start_server(tmp_path_factory.mktemp("scripted") / "home", "scripted")
     yield server
     server.kill()
@@ -122,7 +127,7 @@ def open_page(chromium: Any, watch: Watch) -> Iterator[Callable[..., Any]]:
 
     def open_(url: str, size: dict[str, int] | None = None, **options: Any) -> Any:
         context = chromium.new_context(viewport=size or WIDE, **options)
-        context.set_default_timeout(45_000)
+        context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
         page = context.new_page()
         watch.on(page)

@@ -21,7 +21,7 @@ Open = Callable[..., Any]
 def request(
     server: Server, method: str, path: str, headers: dict[str, str] | None = None
 ) -> http.client.HTTPResponse:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     body = b"{}" if method == "POST" else None
     connection.request(method, path, body=body, headers=headers or {})
     return connection.getresponse()
@@ -40,7 +40,8 @@ def test_text_of_a_hostile_row_stays_text(scripted: Server, open_page: Open, wat
     page.keyboard.press("Enter")
     page.get_by_text("beacon").first.wait_for()
     page.locator("#bot .thought-group .title").first.click()
-    page.wait_for_timeout(500)
+    page.locator("#bot pre.step").wait_for()
+    page.locator("#bot pre code, #bot pre:not(.step)").first.wait_for()  # the answer's last part
     assert page.title() == "Luthier"
     assert page.locator("#bot img").count() == 0
     assert page.locator("#bot script").count() == 0

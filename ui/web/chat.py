@@ -12,7 +12,7 @@ from tools.errors import ToolError
 from ui.web import turns
 from ui.web.cards import approval_card, problem_card
 from ui.web.desk import Desk
-from ui.web.live import Lives, job_to_show
+from ui.web.live import Lives, job_to_show, parent_of
 from ui.web.messages import EXPORT_OPTION, TRY_OPTION
 from ui.web.panel import EMPTY, log_tail, run_panel
 from ui.web.playground import TryPage
@@ -89,7 +89,10 @@ class ChatPage:
                     self.start = gr.Button("Start", variant="primary", elem_id="start", min_width=0)
                     self.change = gr.Button("Change something", elem_id="change", min_width=0)
                     self.not_now = gr.Button("Not now", elem_id="not-now", min_width=0)
+            # Without a value of its own, Gradio's box is null for a moment while a page loads and
+            # its script fails ("reading 'text'").
             self.ask = gr.MultimodalTextbox(
+                {"text": "", "files": []},
                 elem_id="ask",
                 show_label=False,
                 container=False,
@@ -186,7 +189,7 @@ class ChatPage:
             gr.update(visible=plan is not None),
             approval_card(plan) if plan else "",
             plan.id if plan else None,
-            run_panel(job, life),
+            run_panel(job, life, parent_of(self.desk.store, job)),
             gr.update(visible=job is not None),
             gr.update(visible=job is not None and job.state in ("running", "queued")),
             job.id if job else None,

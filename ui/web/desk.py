@@ -16,12 +16,14 @@ from typing import Any, Protocol
 from assistant.events import NoticeTold, TurnEvent
 from tools.catalog import find_capability, load_catalog
 from tools.context import Context
-from tools.errors import ToolError
+from tools.errors import ToolError, Unavailable
 from tools.history.store import Store
 from tools.reports import Report
 from tools.settings import Settings
 
 _LOG = logging.getLogger(__name__)
+_WARM_S = 180.0
+"""Seconds a message waits for the assistant; warm in a few, more on a machine that is busy."""
 
 
 class AssistantLike(Protocol):
@@ -55,6 +57,7 @@ class Desk:
         self._future: Future[AssistantLike] = Future()
         self._busy: set[str] = set()
         self._mutex = threading.Lock()
+        self._given = assistant
         if assistant is not None:
             self._future.set_result(assistant)
 
@@ -68,9 +71,14 @@ class Desk:
         """The assistant; waits until it is warm.
 
         Raises:
-            ToolError: The brain in the settings cannot be used.
+            ToolError: The brain in the settings cannot be used, or is not ready yet.
         """
-        return self._future.result(timeout=120)
+        try:
+            return self._future.result(timeout=_WARM_S)
+        except TimeoutError as error:
+            raise Unavailable(
+                "The assistant is still starting.", hint="Wait a moment and send it again."
+            ) from error
 
     @property
     def is_warm(self) -> bool:
@@ -83,9 +91,11 @@ class Desk:
             threading.Thread(target=self._warm, name="warm", daemon=True).start()
 
     def replace_settings(self, settings: Settings) -> None:
-        """Go on with other settings; the assistant is made anew."""
+        """Go on with other settings; the assistant is made anew, unless one was given."""
         self.settings = settings
         self.ctx = Context(settings, actor="web")
+        if self._given is not None:
+            return
         self._future = Future()
         self.warm()
 

@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
+from tools.errors import NotFound
 from tools.history.jobs import EventRecord, JobRecord
 from tools.history.spec import UNFINISHED
 from tools.history.store import Store
@@ -90,3 +91,13 @@ def job_to_show(store: Store, thread_id: str) -> JobRecord | None:
             return (mine or group)[0]
     recent = store.jobs.find(limit=40)
     return next((job for job in recent if job.thread_id == thread_id), None)
+
+
+def parent_of(store: Store, job: JobRecord | None) -> JobRecord | None:
+    """Return the training that a job is about; None where there is none, or it was deleted."""
+    if job is None or job.parent is None:
+        return None
+    try:
+        return store.jobs.get(job.parent)
+    except NotFound:
+        return None

@@ -31,8 +31,12 @@ EMPTY = (
 )
 
 
-def run_panel(job: JobRecord | None, life: Life | None) -> str:
-    """Return the panel's HTML; the buttons below it are the page's own."""
+def run_panel(job: JobRecord | None, life: Life | None, parent: JobRecord | None = None) -> str:
+    """Return the panel's HTML; the buttons below it are the page's own.
+
+    Args:
+        parent: The training that an export or evaluation is about; its verdict stays in sight.
+    """
     if job is None or life is None:
         return EMPTY
     body = [_bar(job, life), _words(job, life)]
@@ -44,6 +48,8 @@ def run_panel(job: JobRecord | None, life: Life | None) -> str:
         )
     body.append(facts(_figures(job, life)))
     body += [f'<p class="note">{h(warning)}</p>' for warning in life.warnings[-2:]]
+    if parent is not None and parent.metrics.get("verdict"):
+        body.append(_verdict_of(parent))
     return (
         f'<section class="run {h(job.state)}" aria-label="Job {h(job.id)}">'
         f'<header><b>{h(job.id)}</b><span class="state {h(job.state)}">{h(job.state)}</span>'
@@ -105,7 +111,6 @@ def _ended(job: JobRecord) -> str:
 
 
 def _figures(job: JobRecord, life: Life) -> list[tuple[str, str]]:
-    metrics = job.metrics
     predicted = job.predicted.get("memory_gib")
     expected = predicted.get("expected") if isinstance(predicted, dict) else predicted
     memory = job.measured.get("memory_gib") or life.memory_gib
@@ -114,14 +119,31 @@ def _figures(job: JobRecord, life: Life) -> list[tuple[str, str]]:
         shown.append(("speed", f"{life.tokens_per_s:,.0f} tokens/s"))
     if life.validation:
         shown.append(("validation loss", number(life.validation[-1][1], 3)))
-    if metrics.get("accuracy") is not None:
-        span = interval(metrics.get("accuracy_low"), metrics.get("accuracy_high"))
-        base = metrics.get("base_accuracy")
-        before = f"{number(base)} → " if base is not None else ""
-        shown.append(("accuracy", f"{before}{number(metrics['accuracy'])} {span}"))
+    if accuracy := _accuracy(job):
+        shown.append(("accuracy", accuracy))
     if isinstance(job.spec, TrainingSpec):
         shown.append(("data", job.spec.dataset))
     return shown
+
+
+def _accuracy(job: JobRecord) -> str:
+    metrics = job.metrics
+    if metrics.get("accuracy") is None:
+        return ""
+    span = interval(metrics.get("accuracy_low"), metrics.get("accuracy_high"))
+    base = metrics.get("base_accuracy")
+    before = f"{number(base)} → " if base is not None else ""
+    return f"{before}{number(metrics['accuracy'])} {span}"
+
+
+def _verdict_of(parent: JobRecord) -> str:
+    """Return the verdict on the tuned model that this job works with."""
+    accuracy = _accuracy(parent)
+    figure = f"accuracy {accuracy}" if accuracy else ""
+    return (
+        f'<div class="note tuned"><p>{h(parent.id)}: <b>{h(parent.metrics["verdict"])}</b></p>'
+        f"<p>{h(figure or parent.metrics.get('verdict_text') or '')}</p></div>"
+    )
 
 
 def _memory(measured: float | None, predicted: float | None) -> str:
