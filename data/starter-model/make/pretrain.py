@@ -1,6 +1,6 @@
 """Pre-train the starter model from scratch on the generated corpus, on a CPU.
 
-Run ``python data/starter-model/make/pretrain.py --tokens 8e6``. Checkpoints go to a temporary
+Run ``python data/starter-model/make/pretrain.py --tokens 12e6``. Checkpoints go to a temporary
 folder; the finished model is written into ``data/starter-model`` unless ``--out`` says otherwise.
 """
 
@@ -22,10 +22,10 @@ from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTra
 SHIPPED = Path(__file__).resolve().parents[1]
 SEED = 7
 TOKENIZER_DOCUMENTS = 20_000
-# Most messages are short, and short blocks run faster on a CPU; the last steps teach distance.
+# Most messages are short, and short blocks run faster on a CPU; every tenth step teaches distance.
 SHORT_BLOCK_TOKENS = 128
 LONG_BLOCK_TOKENS = 512
-LONG_SHARE = 0.10
+LONG_EVERY = 10
 STEP_TOKENS = 4_096
 MUON_LEARNING_RATE = 0.02
 ADAMW_LEARNING_RATE = 3e-3
@@ -117,14 +117,14 @@ def train(tokens: int, threads: int, work: Path, folder: Path) -> None:
     tokenizer = train_tokenizer(clean_documents(TOKENIZER_DOCUMENTS, SEED))
     check_tokenizer(tokenizer)
     model = LlamaForCausalLM(model_config(tokenizer)).float().train()
-    compiled = torch.compile(model)
+    compiled = torch.compile(model, dynamic=False)
     steps = math.ceil(tokens / STEP_TOKENS)
     groups = optimizers(model)
     base_rates = [group.param_groups[0]["lr"] for group in groups]
     source = PackedText(tokenizer, SEED + 1)
     started, running = time.monotonic(), 0.0
     for step in range(steps):
-        is_long = step >= steps * (1 - LONG_SHARE)
+        is_long = step % LONG_EVERY == LONG_EVERY - 1
         batch = source.batch(LONG_BLOCK_TOKENS if is_long else SHORT_BLOCK_TOKENS)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             logits = compiled(input_ids=batch[:, :-1], use_cache=False).logits
@@ -167,7 +167,7 @@ def train(tokens: int, threads: int, work: Path, folder: Path) -> None:
 def main() -> None:
     """Parse the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tokens", type=float, default=8e6)
+    parser.add_argument("--tokens", type=float, default=12e6)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "starter")
     parser.add_argument("--out", type=Path, default=SHIPPED)
