@@ -92,6 +92,9 @@ class Stage:
                 "failed", tool_call_id=call_id, name=name, status="error", artifact={"error": error}
             )
         artifact: dict[str, Any] = {"type": "Report"}
+        if name == "recommend_method":
+            ranked = [{"method": method, "base_model": "starter"} for method in ("lora", "dora")]
+            artifact = {"type": "Report", "plans": ranked}
         if name in ("start_training", "forget"):
             action = name
             artifact = {"state": "waiting", "approval_id": "a1", "subject": "A plan.", "plan": args}

@@ -19,8 +19,12 @@ from assistant.brains.guided.slots import (
     training_values,
 )
 from assistant.brains.guided.steps import Offered, Plan, plan_start, plan_wish
-from assistant.brains.guided.understand import Understanding, Wish
-from assistant.brains.guided.view import View
+from assistant.brains.guided.understand import (
+    Understanding,
+    Wish,
+    is_question,
+)
+from assistant.brains.guided.view import Done, View
 
 _YES = re.compile(
     r"^(?:(?:yes|yep|yeah|yup|sure|ok|okay|fine|good|great|perfect|right|correct|exactly|please|do|indeed|y)[,.! ]*)+$"
@@ -39,10 +43,14 @@ _FOLLOW_UP = re.compile(
     r"^(?:and|what about|how about|now|then|or|also|same for|same with|ok and|next|what if)\b"
 )
 _INSTEAD = re.compile(
-    r"\b(?:meant|mean|instead|rather|sorry|wrong|no|not|oops|actually|other|correct(?:ion)?|should be|is it|it's|use|take|with|switch|change|replace|swap)\b"
+    r"\b(?:meant|mean|instead|rather|sorry|wrong|no|not|oops|actually|other|correct(?:ion)?|should be|is it|it's|use|take|with|switch|change|replace|swap|have|do|run|on|want|prefer)\b"
 )
 _BUDGET = re.compile(
-    r"\b(?:within|under|at most|more than|longer than|only|max|maximum|budget|limit|less than|up to|we have|i have|take|in|end|stop|finish)\b"
+    r"\b(?:within|under|at most|at|cap\w*|tops|no more|all i have|is all|half|for|more than|longer than|only|max|maximum|budget|limit|less than|up to|we have|i have|take|in|end|stop|finish)\b"
+)
+_EITHER = re.compile(r"\b(?:or|versus|rather than)\b")
+_AWAY = re.compile(
+    r"\b(?:i'll|i will|i'm|i am|be|come|give me|wait|meeting|call|call you|back|lunch|brb)\b"
 )
 _TRAINING_ONLY = frozenset(
     {
@@ -52,7 +60,7 @@ _TRAINING_ONLY = frozenset(
     }
 )  # fmt: skip
 _FIGURE_ONLY = re.compile(
-    r"(?:no,? |sorry,? |i (?:meant|mean|said) |make (?:it|that) |rather |better |let's say |only |just |use |take |ok,? |then |actually,? )+"
+    r"(?:no,? |sorry,? |same,? |again,? |but,? |and,? |with |all |everything |the same,? |i (?:meant|mean|said|want) |make (?:it|that) |rather |better |let's say |only |just |use |take |ok,? |then |actually,? )+"
     r"(?P<n>\d*\.?\d+(?:e-\d+)?)(?: instead| then| please| rather| though)?[.! ]*"
 )
 _BETTER = re.compile(
@@ -85,6 +93,8 @@ def plan_fragment(view: View, said: Understanding, offered: Offered) -> Plan | N
         return plan
     if plan := _follow_up(view, said, offered):
         return plan
+    if plan := _asks_about_settings(view, offered):
+        return plan
     if re.search(r"\bwhat if\b|\bwould it (?:help|be better)\b", plain) and training_values(view):
         return plan_wish(view, Wish("estimate", 3, plain), offered)
     if plan := correct_plan(view, offered):
@@ -96,13 +106,24 @@ def plan_fragment(view: View, said: Understanding, offered: Offered) -> Plan | N
     return None
 
 
+def _asks_about_settings(view: View, offered: Offered) -> Plan | None:
+    """`rank 8 or 16 for reviews.csv?`, `is ten minutes enough?`: a question starts nothing."""
+    plain = view.said.plain
+    if view.plans or not plain.endswith("?") or not (is_question(plain) or _EITHER.search(plain)):
+        return None
+    if not training_values(view):
+        return None
+    intent = "recommend" if _EITHER.search(plain) or not find_path(view) else "estimate"
+    return plan_wish(view, Wish(intent, 3, plain, True), offered)
+
+
 def correct_plan(view: View, offered: Offered) -> Plan | None:
     """Ask for the last plan again with what the message changes."""
     base = last_plan(view)
     if base is None:
         return _draft(view, offered)
     values: Args = {k: v for k, v in training_values(view).items() if k in _TRAINING_ONLY}
-    if set(values) == {"minutes"} and not _BUDGET.search(view.said.plain):
+    if set(values) == {"minutes"} and not _is_budget(view.said.plain):
         values = {}
     values |= {k: v for k, v in relative_values(view, base).items() if k not in values}
     if not values and (figure := _bare_figure(view, base)):
@@ -120,6 +141,11 @@ def correct_plan(view: View, offered: Offered) -> Plan | None:
     if values.get("method") == "full":
         base = {k: v for k, v in base.items() if k not in ("rank", "alpha", "dropout")}
     return plan_start(view, offered, {**base, **values}, path or base.get("path"))
+
+
+def _is_budget(plain: str) -> bool:
+    """Return whether a length of time is meant for the training, not for the person's own day."""
+    return bool(_BUDGET.search(plain)) and not _AWAY.search(plain)
 
 
 def undo(view: View, offered: Offered) -> Plan:
@@ -148,7 +174,7 @@ def last_plan(view: View) -> Args | None:
 def _draft(view: View, offered: Offered) -> Plan | None:
     """Settings before any plan: with data and advice at hand they ask for one."""
     values = {k: v for k, v in training_values(view).items() if k in _TRAINING_ONLY}
-    if not values or (set(values) == {"minutes"} and not _BUDGET.search(view.said.plain)):
+    if not values or (set(values) == {"minutes"} and not _is_budget(view.said.plain)):
         return None
     wants = re.search(
         r"\b(?:use|take|with|go|want|try|set|make|choose|pick|prefer|apply)\b", view.said.plain
@@ -160,6 +186,8 @@ def _draft(view: View, offered: Offered) -> Plan | None:
         "inspect_dataset",
         "prepare_dataset",
     )
+    if is_question(view.said.plain) and not named_paths(view):
+        return None
     path = find_path(view)
     if path and (wants or named_paths(view)) and (advised or named_paths(view)):
         return plan_start(view, offered, values, path)
@@ -233,11 +261,45 @@ def follow_offer(view: View, offered: Offered) -> Plan | None:
     """Do what was advised, where the person agrees to it."""
     offer = view.memo.get("offer")
     plain = view.said.plain
+    if offer and (choice := option_named(plain)):
+        return _take_option(view, offered, choice)
     if not offer or not (_STRONG.search(plain) or (_YES.match(plain) and offer.get("asked"))):
         return None
     values = {k: v for k, v in training_values(view).items() if k in _TRAINING_ONLY}
     path = find_path(view)
     return plan_start(view, offered, {**offer.get("args", {}), **values}, path)
+
+
+def option_named(plain: str) -> int | None:
+    """Return the number of a ranked option that is taken: `the second one`, `number 2`, `option 3`."""
+    if is_question(plain) or re.search(r"\b(?:not|don't|neither)\b", plain):
+        return None
+    for number, word in enumerate(("first|1st|top|1", "second|2nd|2|runner up", "third|3rd|3"), 1):
+        if re.search(
+            rf"\b(?:option|number|no\.?|plan|choice|suggestion|variant) (?:{word})\b(?! epochs?)"
+            rf"|\bthe (?:{word})(?: (?:one|option|plan|choice|suggestion|recommendation|method|variant))?\b(?! (?:file|run|column|row|epoch|job))",
+            plain,
+        ):
+            return number
+    return None
+
+
+def _take_option(view: View, offered: Offered, number: int) -> Plan:
+    """Plan what stood at a place of the last recommendation."""
+    values = {k: v for k, v in training_values(view).items() if k in _TRAINING_ONLY}
+    advice = next((c for c in reversed(view.earlier) if c.name == "recommend_method"), None)
+    plans = list(advice.artifact.get("plans", [])) if advice else []
+    if number > max(1, len(plans)):
+        many = "one option" if len(plans) < 2 else f"{len(plans)} options"
+        return Plan(reply=f"The advice had {many}. Say which method you would like, such as LoRA.")
+    taken: Args = {}
+    if number > 1:
+        taken["method"] = plans[number - 1].get("method")
+        base = plans[number - 1].get("base_model")
+        if base and base != plans[0].get("base_model"):
+            taken["model"] = base
+    offer = view.memo.get("offer") or {}
+    return plan_start(view, offered, {**offer.get("args", {}), **taken, **values}, find_path(view))
 
 
 def _follow_up(view: View, said: Understanding, offered: Offered) -> Plan | None:
@@ -253,6 +315,8 @@ def _follow_up(view: View, said: Understanding, offered: Offered) -> Plan | None
         if changed:
             again.calls[0] = (name, {**last.args, **changed})
             return again
+    if plan := _the_other(view, last):
+        return plan
     if last.name in ("inspect_dataset", "prepare_dataset") and named_paths(view) and not view.plans:
         path = named_paths(view)[0]
         return Plan(calls=[(last.name, {**last.args, "path": path})], memo={"path": path})
@@ -272,6 +336,26 @@ def _follow_up(view: View, said: Understanding, offered: Offered) -> Plan | None
     if last.name in ("show_job", "evaluate_model", "list_jobs") and (jobs := named_jobs(view)):
         tool = "show_job" if last.name == "list_jobs" else last.name
         return Plan(calls=[(tool, {"job": jobs[0]})], memo={"job": jobs[0]})
+    return None
+
+
+def _the_other(view: View, last: Done) -> Plan | None:
+    """`and the other one?`: the only other file or run there is."""
+    named = named_paths(view) or named_jobs(view)
+    if named or not re.search(r"\bthe other(?: one| file| run)?\b", view.said.plain):
+        return None
+    if last.name in ("inspect_dataset", "prepare_dataset"):
+        shown = {str(c.args.get("path")) for c in view.earlier if c.name == last.name}
+        others = [str(f) for f in view.state.get("files", []) if f not in shown]
+        if len(others) == 1:
+            args = {**last.args, "path": others[0]}
+            return Plan(calls=[(last.name, args)], memo={"path": others[0]})
+        if others:
+            return Plan(reply=talk.ask_for_data(others, [], "look at"))
+    if last.name in ("show_job", "evaluate_model") and last.args.get("job"):
+        runs = [j["id"] for j in view.trainings if j["id"] != last.args["job"]]
+        if runs:
+            return Plan(calls=[(last.name, {"job": runs[0]})], memo={"job": runs[0]})
     return None
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from assistant.brains.guided import replies, talk
@@ -12,6 +13,7 @@ from assistant.brains.guided.corrections import (
     correct_plan,
     follow_offer,
     last_plan,
+    option_named,
     plan_fragment,
     undo,
 )
@@ -22,11 +24,13 @@ from assistant.brains.guided.understand import (
     Understanding,
     Wish,
     is_deferred,
+    names_a_term,
     second_opinion,
     understand,
 )
 from assistant.brains.guided.view import View
 
+_ENDS = re.compile(r"\b(?:left|done|finish\w*|over|ready|longer|still|end|complete\w*)\b")
 _MOST_CALLS = 8
 _TALK = frozenset({"help", "identity", "greet", "thanks", "bye"})
 _ENDS_TALK = frozenset({"secret", "shell"})
@@ -65,7 +69,7 @@ def decide(view: View, offered: Offered) -> Decision:
 def plan_message(view: View, offered: Offered) -> Plan:
     """Return the plan for the last message."""
     said = understand(view.said)
-    wishes = [wish for wish in said.wishes if _possible(wish, offered)]
+    wishes = _grounded(view, [wish for wish in said.wishes if _possible(wish, offered)])
     for wish in wishes:
         if wish.intent in _ENDS_TALK and not (
             wish.intent == "shell" and "file0" in wish.clause and len(wishes) > 1
@@ -75,7 +79,9 @@ def plan_message(view: View, offered: Offered) -> Plan:
         return Plan(reply=after_no(view))
     if wishes and wishes[0].intent == "undo":
         return undo(view, offered)
-    agreed = {wish.intent for wish in wishes} <= {"recommend", "try", "resume"}
+    agreed = {wish.intent for wish in wishes} <= {"recommend", "try", "resume"} or (
+        {wish.intent for wish in wishes} == {"start"} and option_named(view.said.plain)
+    )
     if wishes and agreed and not said.wishes[0].question:
         plan = follow_offer(view, offered)
         if plan:
@@ -126,6 +132,31 @@ _LATER = {
 
 def _possible(wish: Wish, offered: Offered) -> bool:
     return wish.intent in _TALK | _ENDS_TALK | {"undo"} or bool(offered)
+
+
+def _grounded(view: View, wishes: Sequence[Wish]) -> list[Wish]:
+    """Read wishes in the light of what there is: without runs `is it good?` means the data."""
+    found: list[Wish] = []
+    live = any(job["state"] in ("running", "queued") for job in view.jobs)
+    for wish in wishes:
+        meant = wish
+        if wish.intent in ("evaluate", "show") and not view.jobs and not named_jobs(view):
+            if named_paths(view) or view.path:
+                meant = replace(wish, intent="inspect")
+            elif (wish.question or "?" in view.typed) and names_a_term(
+                wish.clause, view.said.plain
+            ):
+                meant = replace(wish, intent="explain")
+        if (
+            wish.intent == "estimate"
+            and live
+            and not named_paths(view)
+            and _ENDS.search(wish.clause)
+        ):
+            meant = replace(wish, intent="show")
+        if not (meant is not wish and any(w.intent == meant.intent for w in (*found, *wishes))):
+            found.append(meant)
+    return found
 
 
 def _is_correction(view: View, wishes: Sequence[Wish]) -> bool:

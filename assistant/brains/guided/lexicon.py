@@ -42,7 +42,8 @@ _SLIPS = {
     "dont": "don't", "doesnt": "doesn't", "cant": "can't", "wont": "won't", "isnt": "isn't",
     "didnt": "didn't", "whats": "what's", "hows": "how's", "im": "i'm", "ive": "i've",
     "lets": "let's", "thats": "that's", "id": "i'd", "shouldnt": "shouldn't",
-    "prep": "prepare", "params": "parameters", "config": "configuration",
+    "wud": "would", "mentionned": "mentioned", "prep": "prepare", "params": "parameters",
+    "config": "configuration",
 }  # fmt: skip
 
 _UNITS = (
@@ -58,7 +59,7 @@ NUMBERS = (
         for t, ten in enumerate(_TENS)
         for u, unit in enumerate(_UNITS[1:10], start=1)
     }
-    | {"a hundred": 100, "one hundred": 100, "two hundred": 200, "hundred": 100, "a dozen": 12}
+    | {"half a dozen": 6, "half dozen": 6, "a dozen": 12, "half a million": 500_000}
 )
 """Number words; `one` on its own is left to the places where it means a number."""
 

@@ -10,13 +10,20 @@ from collections.abc import Callable
 
 Values = dict[str, object]
 
-_IS = r"(?:\s*(?:=|:|of|to|is|at|be|as|with|about|around|only|just|exactly|down|up|should|a|the|->))*\s*"
+_IS = r"(?:\s*(?:=|:|of|to|is|at|be|as|with|about|around|only|just|exactly|down|up|should|ought|could|must|a|the|->))*\s*"
 _N = r"(\d+(?:[.,]\d+)?)"
 _INT = r"(\d{1,7})(?![\d.]*\d|%| %|e-)"
 _FRACTION = r"(\d*[.,]\d+|\d+ ?%|\d+)"
 _LR = (
     r"(\d+(?:\.\d+)?\s?e\s?-\s?\d+|\d*\.\d+|(?:\d+\s?[*x]\s?)?10\s?(?:\^|\*\*)\s?\(?-\s?\d+\)?|\d+)"
 )
+
+
+_WANTS = (
+    r"i want|i'd like|i'd prefer|i need|make (?:it|that|them)|use|take|let's say|say|better|rather|go for|go with|"
+    r"put|set|i meant|i mean|needs|wants"
+)
+_SUFFICES = r"(?:will|would|should|is|are|seems?) (?:do|be|enough|plenty|fine|ok|better|sufficient)|suffices?|please"
 
 
 def _int(text: str) -> object:
@@ -44,7 +51,11 @@ def _rate(text: str) -> object:
 
 def _either(name: str, value: str) -> str:
     """The figure behind its name (`rank of 8`) or before it (`8 epochs`)."""
-    return rf"\b(?:{name})(?![a-z]){_IS}{value}|(?<![\w.-]){value} ?(?:as |for )?(?:the |my |a )?(?:{name})\b"
+    return (
+        rf"\b(?:{name})(?![a-z]){_IS}{value}|(?<![\w.-]){value} ?(?:as |for )?(?:the |my |a )?(?:{name})\b"
+        rf"|\b(?:{name})(?:,| -|;)? (?:{_WANTS}) (?:just |only |about )?{value}"
+        rf"|\b(?:{name}), {value} (?:{_SUFFICES})\b"
+    )
 
 
 _RULES: tuple[tuple[str, str, Callable[[str], object]], ...] = (
@@ -58,7 +69,7 @@ _RULES: tuple[tuple[str, str, Callable[[str], object]], ...] = (
     ),
     (
         "max_steps",
-        rf"\bmax(?:imum)? steps?{_IS}{_INT}|(?<![\w.-]){_INT} (?:\w+ )?(?:optimi[sz]er |training |update |max )?"
+        rf"\bmax(?:imum)? steps?{_IS}{_INT}|\bsteps? max(?:imum)?{_IS}{_INT}|(?<![\w.-]){_INT} (?:\w+ )?(?:optimi[sz]er |training |update |max )?"
         rf"steps?\b|\bsteps{_IS}{_INT}",
         _int,
     ),
@@ -93,6 +104,8 @@ _RULES: tuple[tuple[str, str, Callable[[str], object]], ...] = (
     (
         "epochs",
         rf"(?<![\w.-]){_N} ?(?:full |complete |whole |more |training )?(?:epochs?|passes|pass|ep|rounds?)\b"
+        rf"|\b(?:epochs?|passes|rounds)(?:,| -|;)? (?:{_WANTS}) (?:just |only |about )?{_N}(?! ?(?:%|min|hour|gb|steps|tokens))"
+        rf"|\b(?:epochs?|passes|rounds), {_N} (?:{_SUFFICES})\b"
         rf"|\b(?:epochs?|passes|rounds){_IS}{_N}(?! ?(?:%|min|hour|gb|steps|tokens))"
         rf"|(?:go |pass )(?:through|over) (?:\w+ ){{0,3}}?{_N} times",
         _number,
@@ -117,8 +130,11 @@ _SHARE_WORDS = {
     "one fifth": 0.2, "a quarter": 0.25, "one quarter": 0.25, "a third": 0.33, "one third": 0.33,
     "half": 0.5, "an eighth": 0.125, "a twentieth": 0.05,
 }  # fmt: skip
-_RATIO = re.compile(r"(?<![\w.])(\d{1,2}) ?(?:/|-|:|to|and|by) ?(\d{1,2})(?![\w.]|%? ?(?:gb|min))")
+_RATIO = re.compile(
+    r"(?<![\w.])(\d{1,2}) ?(?:/|-|:|to|and|by|versus|) ?(\d{1,2})(?![\w.]|%? ?(?:gb|min))"
+)
 _PERCENT = re.compile(r"(?<![\w.])(\d{1,2}(?:\.\d+)?) ?%")
+_OF_DROPOUT = re.compile(r"dropout[^,;.|]{0,16}\||\| ?(?:of |for (?:the )?)?dropout")
 _DECIMAL = re.compile(
     rf"\b(?:eval(?:uation)?|validation|test|hold out|held|holdout) ?(?:fraction|split|share|ratio|size|set|part)?"
     rf"{_IS}(0?\.\d+)"
@@ -180,7 +196,8 @@ def find_share(plain: str) -> float | None:
     shares = [float(match[1]) for match in _PERCENT.finditer(plain)]
     if len(shares) == 2 and sum(shares) == 100:
         return min(shares) / 100
-    if (match := _PERCENT.search(plain)) and "dropout" not in plain[: match.end() + 9]:
+    match = _PERCENT.search(plain)
+    if match and not _OF_DROPOUT.search(plain[: match.start()] + "|" + plain[match.end() :]):
         value = float(match[1]) / 100
         return round(1 - value, 4) if value > 0.5 and "train" in plain[match.end() :] else value
     for words, share in _SHARE_WORDS.items():

@@ -55,6 +55,7 @@ _COLUMN_STOP = frozenset(_STOP_WORDS.split())
 _INPUT = (
     r"(?:input|source|prompt|text|question|in)(?: column| field)?(?: name)?(?: is| should be| =|=|:| comes from| from| are)+ (?:the )?(?:column |field )?(?P<c>quote\d+|[\w]+)",
     r"(?:column |field )?(?P<c>quote\d+|[\w]+)(?: column| field)?(?: is| as| for| be| being| should be| will be)(?: the| my| an| its)? (?:input|source|prompt)\b",
+    r"(?:input|source|prompt) column (?:named |called )?(?P<c>quote\d+|[\w]+)",
     r"(?:reads?|take|uses?|using) (?:from )?(?:the )?(?:column|field) (?P<c>quote\d+|[\w]+)(?! (?:as|for)(?: the)? (?:output|answer|label|target))",
     r"learns? (?:\w+) from (?P<c>quote\d+|[\w]+) in\b",
     r"(?:predict|guess|learn|infer|derive|tell)\w* (?:the )?[\w]+ (?:from|out of|based on|given) (?:the )?(?:column )?(?P<c>quote\d+|[\w]+)",
@@ -65,6 +66,7 @@ _INPUT = (
 _OUTPUT = (
     r"(?:output|answer|label|target|completion|response|class)(?: column| field)?(?: name)?(?: is| should be| =|=|:| comes from| from| are)+ (?:the )?(?:column |field )?(?P<c>quote\d+|[\w]+)",
     r"(?:column |field )?(?P<c>quote\d+|[\w]+)(?: column| field)?(?: is| as| for| be| being| should be| will be)(?: the| my| an| its)? (?:output|answer|label|target|completion|response)s?\b",
+    r"(?:output|answer|label|target) column (?:named |called )?(?P<c>quote\d+|[\w]+)",
     r"(?:answers?|reply|replies|respond|output|predicts?|learn)(?: with| by| using|s)? (?:the )?(?:column|field) (?P<c>quote\d+|[\w]+)",
     r"answers? with (?:the )?(?P<c>quote\d+|[\w]+)",
     r"learns? (?:the )?(?P<c>quote\d+|[\w]+) from (?:quote\d+|[\w]+) in\b",

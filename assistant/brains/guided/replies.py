@@ -13,6 +13,8 @@ from assistant.markup import quoted_name
 _UNTRUSTED = re.compile(r"^--- untrusted text:.*?^--- end of untrusted text ---$\n?", re.M | re.S)
 _MOST_LINES = 22
 _MOST_REASONS = 4
+_MOST_CHANGES = 6
+_NAMES = {"path": "data", "eval_fraction": "held-out share", "minutes": "minutes at most"}
 
 
 def compose(view: View, results: Sequence[Done], notes: Sequence[str]) -> str:
@@ -29,7 +31,11 @@ def _one(view: View, done: Done, *, last: bool) -> str:
     if not done.ok:
         return error_text(view, done)
     if done.waits:
-        return plan_text(done.artifact) if "plan" in done.artifact else markdown(done.text)
+        if "plan" not in done.artifact:
+            return markdown(done.text)
+        return "\n\n".join(
+            part for part in (what_changed(view, done), plan_text(done.artifact)) if part
+        )
     if not last and done.name in ("inspect_dataset", "recommend_method", "show_job"):
         return _lines(done.text, 2)
     return markdown(done.text)
@@ -69,6 +75,43 @@ def plan_text(artifact: dict[str, Any]) -> str:
     return "\n".join([*lines, "", ask])
 
 
+def what_changed(view: View, done: Done) -> str:
+    """Return `Changed: rank 8 instead of 16; …` where a plan takes the place of an earlier one."""
+    before = next(
+        (c for c in reversed(view.earlier) if c.name == "start_training" and c.waits), None
+    )
+    if done.name != "start_training" or before is None:
+        return ""
+    old, new = ({**_figures(call.artifact), **call.args} for call in (before, done))
+    asked = {name for name in {**before.args, **done.args} if name != "goal"}
+    told = [
+        _changed(name, old.get(name), new.get(name))
+        for name in new
+        if name in asked and old.get(name) != new.get(name)
+    ]
+    return f"Changed: {'; '.join(told)}." if 0 < len(told) <= _MOST_CHANGES else ""
+
+
+def _figures(artifact: dict[str, Any]) -> dict[str, Any]:
+    """The plain figures of a plan; nested parts say nothing that a person asked for."""
+    plan = artifact.get("plan", {})
+    return {k: v for k, v in plan.items() if isinstance(v, str | int | float)}
+
+
+def _changed(name: str, old: Any, new: Any) -> str:
+    if name == "dedupe":
+        return "duplicates are removed" if new else "duplicates are kept"
+    words = _NAMES.get(name, name.replace("_", " "))
+    shown = [
+        f"{value:g}"
+        if isinstance(value, int | float) and not isinstance(value, bool)
+        else quoted_name(str(value))
+        for value in (new, old)
+        if value is not None
+    ]
+    return f"{words} {' instead of '.join(shown)}"
+
+
 def markdown(text: str) -> str:
     """Return a tool's text without row text, as Markdown lines."""
     return _lines(text, _MOST_LINES)
@@ -77,7 +120,8 @@ def markdown(text: str) -> str:
 def _lines(text: str, most: int) -> str:
     kept = [line for line in _UNTRUSTED.sub("", text).splitlines() if line.strip()]
     shown = [
-        f"- {line.strip()}" if line.startswith("  ") else line.rstrip() for line in kept[:most]
+        f"- {line.strip().removeprefix('- ')}" if line.startswith("  ") else line.rstrip()
+        for line in kept[:most]
     ]
     more = (
         [f"… and {len(kept) - most} more lines in the step above."] if len(kept) > most > 2 else []

@@ -195,7 +195,10 @@ def _advice_values(view: View) -> Args:
     plain = view.said.plain
     if hardware := references.find_hardware(plain):
         values["hardware"] = hardware
-        if not re.search(r"\b(?:card|gpu|vram)\b", plain) or re.search(r"\d ?x", hardware):
+        of_the_machine = re.search(
+            r"\d ?(?:gb|gigs?) (?:of )?(?:system |main )?(?:ram|memory)\b", plain
+        )
+        if of_the_machine or re.search(r"\d ?x|\d+ ?(?:gpus|cards)", hardware):
             values.pop("memory_gb", None)
     if match := re.search(r"\b(zero[123]|ddp|fsdp)\b", plain):
         values["engine"] = match[1]

@@ -37,8 +37,8 @@ _QUESTION_START = re.compile(
     r"^(?:(?:and|so|but|ok|okay|well|hm+|hmm|wait|oh|ah|hey|hi|hello|please|sorry|yes|no|luthier|btw|also|then|just|tell me|"
     r"i wonder|i was wondering|wondering|do you know|any idea|remind me|meanwhile|by the way|quick question|question|"
     r"on earth|before (?:we|i) (?:begin|start|train|decide|go on)|first)[,: ]+)*"
-    r"(?:what|what's|which|how|how's|why|when|where|who|is|are|does|did|was|were|should|has|have|whether|if|am|will|would|"
-    r"do (?:i|we|they|you (?:think|know))|may i ask|might|could it|can it|can lora|shall i)\b"
+    r"(?:what|what's|which|how|how's|why|when|where|who|is|are|does|did|was|were|should|has|have|whether|if|am|will|would(?! (?:prefer|like|love|rather|appreciate|be (?:great|nice|lovely))\b)|"
+    r"any|do (?:i|we|they|you (?:think|know))|may i ask|might|could it|can it|can lora|shall i)\b"
 )
 _REQUEST = re.compile(
     r"\b(?:can|could|would|will|won't|can't) (?:you|we|u)\b|\bwould you mind\b|\bdo you mind\b|\bmay i (?:ask|have|get|see)\b"
@@ -58,7 +58,7 @@ _EVERYDAY = re.compile(
 )
 _PUZZLED = re.compile(
     r"\?|\b(?:lost me|lost|confus\w*|understand|no idea|mean\w*|heard|read about|read the word|tell|puzzl\w*|curious|unclear|"
-    r"never got|wonder\w*|explain\w*|talk\w* about|went on about|keeps? saying)\b"
+    r"never got|(?:don't|didn't|not) (?:really |quite )?get|mentioned|clue|wonder\w*|explain\w*|talk\w* about|went on about|keeps? saying)\b"
 )
 _NAMES_A_FIGURE = re.compile(
     r"\b(?:how about|what about|what if|can you|could you|instead|use|take|make)\b"
@@ -68,7 +68,7 @@ _POLITE = re.compile(
     r"\b(?:i'd|i would|we'd|we would|it would) (?:really |very much )?(?:appreciate|be|love|like)\b.{0,24}\bif you\b"
 )
 _HYPOTHETICAL = re.compile(
-    r"\b(?:way|method|approach|technique|how|setup|settings) to (?:train|tune|finetune|teach)\b|\bcan i (?!have|get|see)|\bbe (?:used|useful|usable|enough) (?:for|to|as|in)\b|"
+    r"\b(?:way|method|approach|technique|how|setup|settings) to (?:best |properly |better )?(?:train|tune|finetune|teach)\b|\b(?:can|could|may|might) i (?!have|get|see)|\bin theory\b|\btheoretically\b|\bhypothetical\w*|\bat some point\b|\b(?:some|one) day\b|\b(?:am|i'm|we're|are|been|was) (?:just |still |only )?(?:thinking|considering|pondering|wondering|toying)\b|\bbe (?:used|useful|usable|enough) (?:for|to|as|in)\b|"
     r"\b(?:worried|afraid|fear|concerned|unsure|not sure|doubt|curious)\b|\bshould (?:i|we|one)\b|\bwhat if\b|\bwhat (?:would|will|does|might|could) (?:happen|it|a |the |training|be)\b|\bif (?:i|we|you) (?:were to |would )?"
     r"(?:train|tune|finetune|start|use|take|trained|tuned|used|took)\w*\b(?!.{0,40}\bplease\b)|\bwould (?:it|that|training|tuning|finetuning|lora|qlora|dora|the|a|an|i|my)\b"
     r"|\bdo (?:i|we) (?:need|have|want) to\b|\bhow (?:do|does|would|could|can|should|is|are|long|much|many|big|expensive|slow|fast) \b"
@@ -79,6 +79,18 @@ _HYPOTHETICAL = re.compile(
 _ABOUT_THE_FIELD = re.compile(
     r"\b(?:mean|means|explain|difference|stand for|lora|qlora|dora|rank|alpha|dropout|epochs?|learning rate|"
     r"overfit\w*|quantiz\w*|onnx|perplexity|f1|gradient|adapter|tokens?|zero\d?|deepspeed|peft)\b"
+)
+_COSTS = re.compile(
+    r"\b(?:hours?|minutes?|days?|time|cost\w*|expensive|memory|vram|ram|over ?night|quick\w*|fast|slow\w*|melt|explode|"
+    r"cope|handle|survive|manage|struggle|die|coffee|lunch|dinner|tomorrow|tonight|weekend|today|long|longer|forever|ages|"
+    r"\d+ ?(?:gb|gigs?)|swap|fans?|burn|heat|battery)\b"
+)
+_WAY = re.compile(r"\b(?:way|method|approach|technique|strategy|recipe|settings?|setup|advice)\b")
+_MEASURE = re.compile(r"\b(?:how (?:much|long|many|soon)|memory|time|fit|estimate\w*)\b")
+_TOLD_OF = re.compile(
+    r"\bwhat(?:'s| is| are| was| were| does| do| did)(?: actually| exactly| even)? (?:it|that|this|these|those|they)\b"
+    r"|\b(?:don't|didn't|couldn't|did not) (?:really |quite |fully )?(?:get|follow|understand) (?:it|that|this|a word|any of it)?"
+    r"|\bwhat (?:he|she|they) meant?\b|\bmeaning\?|\bany idea what\b|\bnever heard\b|\bno (?:clue|idea) (?:what|about)\b"
 )
 _WEAK_PREPARE = 2.4
 _DEFERRED = frozenset({"evaluate", "export", "try", "show", "report", "compare"})
@@ -135,7 +147,17 @@ def understand(said: Utterance) -> Understanding:
             fragments.append(clause)
         else:
             wishes.append(wish)
+    only_trains = {wish.intent for wish in wishes} <= {"start", "inspect"}
+    if only_trains and _asks_what_was_heard_of(said.plain):
+        wishes = [Wish("explain", ENOUGH, said.plain, True)]
     return Understanding(tuple(_ordered(wishes, banned)), frozenset(banned), tuple(fragments))
+
+
+def _asks_what_was_heard_of(plain: str) -> bool:
+    """`A colleague told me about DoRA. What is that?`"""
+    term = _FIELD.search(plain) or re.search(r"\bquote\d", plain)
+    named = re.search(r"\b(?:file|job)\d+\b", plain)
+    return bool(term and not named and _TOLD_OF.search(plain))
 
 
 def second_opinion(said: Utterance) -> Wish | None:
@@ -253,6 +275,8 @@ def _weaken_acts(scores: dict[str, float], clause: str) -> None:
     if _REQUEST.search(clause) and not _HYPOTHETICAL.search(clause):
         return
     asks_start = scores.pop("start", 0.0)
+    if asks_start and scores.get("recommend", 0.0) < ENOUGH and _COSTS.search(clause):
+        scores["estimate"] = max(scores.get("estimate", 0.0), 2.6)
     for intent in ("forget", "cancel", "resume", "prepare", "export"):
         if intent in scores and not (intent == "export" and _REQUEST.search(clause)):
             scores[intent] *= 0.5
@@ -269,10 +293,25 @@ def _settle(scores: dict[str, float], clause: str) -> None:
         scores["explain"] -= 2
     if has_job and not has_file and "inspect" in scores:
         scores["show"] = max(scores.get("show", 0), scores.pop("inspect"))
+    about_a_run = re.search(
+        r"\b(?:runs?|training|tuning|job|model|finished|done|progress)\b", clause
+    )
+    if has_file and not has_job and "show" in scores and not about_a_run:
+        scores["inspect"] = max(scores.get("inspect", 0), scores.pop("show"))
+    on_a_file = re.search(
+        r"\b(?:on|with|against|over|using|for) (?:the |my )?(?:\w+ )?file\d", clause
+    )
+    trains = re.search(r"\b(?:re)?(?:train|tun|start)\w*\b", clause)
+    taken = {"evaluate", "export", "try", "forget"} & scores.keys()
+    if has_job and on_a_file and not trains and not taken:
+        scores["evaluate"] = 3.4
+    if "recommend" in scores and "evaluate" in scores and has_file and not has_job:
+        scores["recommend"] += 1
     if "start" in scores and "try" in scores and (has_file or "sample" in clause):
         scores.pop("try")
     if "estimate" in scores and ("explain" in scores or "recommend" in scores):
-        scores["estimate"] += 1
+        advice = "recommend" in scores and _WAY.search(clause) and not _MEASURE.search(clause)
+        scores["recommend" if advice else "estimate"] += 1
     several = len(set(re.findall(r"\b(?:lora|qlora|dora|full)\b", clause))) > 1
     if several and scores.get("explain", 0) + scores.get("recommend", 0) > 0:
         scores["recommend" if has_file else "explain"] = 4.0
@@ -285,6 +324,9 @@ def _settle(scores: dict[str, float], clause: str) -> None:
             r"\b(?:my|our|this|i have|we have|gb|for (?:it|that|this))\b", clause
         )
         explicit = scores["recommend"] >= scores["explain"] + 0.5
+        about_data = about_data or (
+            None if _FIELD.search(clause) else re.search(r"\b(?:i|we)\b", clause)
+        )
         scores["recommend" if about_data or explicit else "explain"] += 1
     if {"explain", "evaluate"} <= scores.keys() and not re.search(
         r"\b(?:job\d|my|model|it|run|the (?:last|new)|tuning|this)\b", clause
@@ -355,6 +397,11 @@ def _ordered(wishes: list[Wish], banned: set[str]) -> list[Wish]:
             continue
         kept.append(wish)
     return kept
+
+
+def names_a_term(*texts: str) -> bool:
+    """Return whether a term of the field is named."""
+    return any(_FIELD.search(text) for text in texts)
 
 
 def is_deferred(intent: str) -> bool:

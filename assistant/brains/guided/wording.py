@@ -177,6 +177,8 @@ _REWRITES: tuple[tuple[str, str], ...] = (
     (r"\bper ?cent\b", "%"),
     (r"\bfrom [\d.]+ (?=to \d)", ""),
     (r"\bkick(?:ing|ed)? (?:it )?off\b", "kickoff"),
+    (r"\beli ?5\b", "explain simply"),
+    (r"\bdrop[- ]out\b(?= (?:of|rate|at|to|is|=|\d|point|zero))", "dropout"),
 )
 _REWRITE = [(re.compile(pattern), new) for pattern, new in _REWRITES]
 _NUMBER_WORD = re.compile(
@@ -185,9 +187,62 @@ _NUMBER_WORD = re.compile(
 _ONE = re.compile(
     r"\b(rank|alpha|batch size|batch|epochs?|size|only|to|just|of|for) (?:one)\b"
     r"(?= *(?:$|[,.;!?]|epochs?|pass|hours?|minutes?|steps?|gpus?|cards?|rows?))"
-    r"|\b(?:one|a single|single|an?)\b(?= (?:full |more )?(?:epochs?|pass)\b)"
+    r"|(?<!is )(?<!what's )(?<!are )(?<!was )(?<!does )\b(?:one|a single|single|an?)\b"
+    r"(?= (?:full |more )?(?:epochs?|pass)\b)"
     r"|\b(?:one|a single)\b(?= (?:hours?|minutes?|steps?|gpus?|cards?)\b)"
 )
+
+
+_TIMES = tuple(
+    (re.compile(rf"\b(?:{pattern})\b"), minutes)
+    for pattern, minutes in (
+        (r"(?:an|one|1) hour and a half|(?:one|1) and a half hours?|(?:one|1) hour and a half", 90),
+        (r"(?:three|3) quarters? (?:of )?(?:an |one |1 )?hours?|3/4 (?:of )?(?:an )?hour", 45),
+        (r"(?:an? |one |1 )?half (?:of )?(?:an |one |1 |a )?hours?|1/2 (?:an )?hour", 30),
+        (r"(?:an? |one |1 )?quarter (?:of )?(?:an |one |1 )?hours?|1/4 (?:of )?(?:an )?hour", 15),
+    )
+)
+_DIGITS = {word: value for word, value in NUMBERS.items() if value < 10 and " " not in word} | {
+    "oh": 0,
+    "nought": 0,
+}
+_POINT = re.compile(
+    rf"(?:\b(zero|nought|oh|\d+) )?\bpoint ((?:(?:{'|'.join(_DIGITS)}|\d)(?: (?=\w)|\b))+)"
+)
+_POWER = re.compile(
+    r"\b(?:(\d+(?:\.\d+)?|one) (?:times )?)?(?:e|10 to the(?: power of)?) ?(?:minus|-) ?(\d)\b"
+)
+_HUNDREDS = re.compile(r"\b(?:(\d{1,2}|an?|one) )?hundred\b(?:(?: and)? (\d{1,2})\b(?![.%/]))?")
+_THOUSANDS = re.compile(
+    r"\b(?:(\d{1,3}(?:\.\d+)?|an?|one) )?thousand\b(?:(?: and)? (\d{1,3})\b(?![.%/]))?"
+)
+
+
+def _times_in_words(text: str) -> str:
+    """Write `three quarters of an hour` as minutes, and `point one` as 0.1."""
+    for pattern, minutes in _TIMES:
+        text = pattern.sub(f"{minutes} minutes", text)
+    return _POINT.sub(_decimal, text)
+
+
+def _decimal(match: re.Match[str]) -> str:
+    words = match[2].split()
+    whole = _DIGITS.get(match[1], match[1]) if match[1] else 0
+    tail = " " if match[2].endswith(" ") else ""
+    return f"{whole}.{''.join(str(_DIGITS.get(word, word)) for word in words)}{tail}"
+
+
+def _figures_in_words(text: str) -> str:
+    """Join what number words left apart: `2 hundred and 56`, `1 e minus 4`, `2 and a half`."""
+    text = _HUNDREDS.sub(lambda m: str(_many(m[1]) * 100 + int(m[2] or 0)), text)
+    text = _THOUSANDS.sub(lambda m: f"{_many(m[1]) * 1000 + int(m[2] or 0):g}", text)
+    text = _POWER.sub(lambda m: f"{'1' if m[1] in (None, 'one') else m[1]}e-{m[2]}", text)
+    text = re.sub(r"\b(\d+) and a half\b", r"\1.5", text)
+    return re.sub(r"\b(\d+) bits?\b", r"\1bit", text)
+
+
+def _many(word: str | None) -> float:
+    return 1 if word in (None, "a", "an", "one") else float(word) if "." in word else int(word)
 
 
 def plain_words(text: str) -> str:
@@ -199,7 +254,9 @@ def plain_words(text: str) -> str:
     for pattern, new in _REWRITE[:6]:
         lowered = pattern.sub(new, lowered)
     lowered = re.sub(r"(?<=[a-z])-(?=[a-z])", " ", lowered)
+    lowered = _times_in_words(lowered)
     lowered = _NUMBER_WORD.sub(lambda m: str(NUMBERS[m[1]]), lowered)
+    lowered = _figures_in_words(lowered)
     lowered = _ONE.sub(lambda m: f"{m[1]} 1" if m[1] else "1", lowered)
     lowered = re.sub(r"\ba couple of\b|\ba couple\b", "2", lowered)
     return " ".join(lowered.split())
