@@ -13,7 +13,7 @@ from ui.web import turns
 from ui.web.cards import approval_card, problem_card
 from ui.web.desk import Desk
 from ui.web.live import Lives, job_to_show, parent_of
-from ui.web.messages import EXPORT_OPTION, TRY_OPTION
+from ui.web.messages import EXPORT_OPTION, TRY_OPTION, Transcript
 from ui.web.panel import EMPTY, log_tail, run_panel
 from ui.web.playground import TryPage
 from ui.web.security import DATA_ENDINGS
@@ -179,8 +179,8 @@ class ChatPage:
 
     # ------------------------------------------------------------------ what is drawn
 
-    def draw_side(self, thread_id: str, drawn: Mark | None = None) -> list[Any]:
-        """Return values for `side`; `drawn` says what the page shows from now on."""
+    def draw_side(self, thread_id: str, drawn: Mark) -> list[Any]:
+        """Return values for `side`; `drawn` is the mark taken before what is drawn was read."""
         plan = turns.waiting_plan(self.desk, thread_id)
         job = job_to_show(self.desk.store, thread_id)
         life = self.lives.of(self.desk.store, job.id) if job else None
@@ -193,18 +193,19 @@ class ChatPage:
             gr.update(visible=job is not None),
             gr.update(visible=job is not None and job.state in ("running", "queued")),
             job.id if job else None,
-            drawn or turns.mark(self.desk, thread_id),
+            drawn,
         ]
 
     def on_open(self, thread_id: str) -> list[Any]:
         """Show a conversation as it is stored, or a new one."""
         chosen = turns.known_thread(thread_id)
+        seen = turns.mark(self.desk, chosen)
         turns.collect_notices(self.desk, chosen)
         try:
             messages = turns.read_back(self.desk, chosen).messages
         except ToolError as error:
             messages = _only_problem(error)
-        return [messages, self._empty_input(), chosen, *self.draw_side(chosen)]
+        return [messages, self._empty_input(), chosen, *self.draw_side(chosen, seen)]
 
     def on_pick(self, event: gr.EventData) -> list[Any]:
         """Open the conversation that was clicked."""
@@ -247,14 +248,18 @@ class ChatPage:
         if plan:
             yield from self._turn(turns.decide(self.desk, thread_id, plan, granted), thread_id)
 
-    def _turn(self, views: Iterator[Any], thread_id: str) -> Iterator[list[Any]]:
+    def _turn(self, views: Iterator[Transcript], thread_id: str) -> Iterator[list[Any]]:
         hidden = [gr.skip(), gr.update(visible=False), *[gr.skip()] * 7]
-        messages: list[Any] = []
+        view = None
         for count, view in enumerate(views):
-            messages = list(view.messages)
             box = self._empty_input() if count == 0 else gr.skip()
-            yield [messages, box, gr.skip(), *hidden]
-        yield [messages, gr.skip(), thread_id, *self.draw_side(thread_id)]
+            yield [list(view.messages), box, gr.skip(), *hidden]
+        seen = turns.mark(self.desk, thread_id)
+        if view is None:
+            return
+        for told in turns.collect_notices(self.desk, thread_id):  # what ended during the turn
+            view.add(told)
+        yield [list(view.messages), gr.skip(), thread_id, *self.draw_side(thread_id, seen)]
 
     @staticmethod
     def _empty_input() -> Any:

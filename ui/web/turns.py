@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from assistant.events import TextDelta, TurnEvent, UserSaid
+from assistant.events import NoticeTold, TextDelta, TurnEvent, UserSaid
 from tools.errors import NotFound, ToolError
 from tools.history.approvals import Approval
 from ui.web.desk import Desk
@@ -26,12 +26,14 @@ class Mark:
 
     Attributes:
         conversations: Time and size of the conversations' files: a look that reads nothing.
+        ready: The assistant was warm and free, so that what waited to be told was told.
         events: Length of the conversation that is drawn; None where that is not known.
     """
 
     thread_id: str
     pulse: tuple[int, int, int, int]
     conversations: tuple[int, ...]
+    ready: bool = False
     events: int | None = None
 
 
@@ -58,8 +60,8 @@ def stored_events(desk: Desk, thread_id: str) -> list[TurnEvent]:
 
 def look_again(desk: Desk, drawn: Mark) -> tuple[Mark, Transcript | None]:
     """Return what is there now, and the conversation where it is longer than what is drawn."""
+    seen = mark(desk, drawn.thread_id)  # first: what changes meanwhile is seen the next time
     collect_notices(desk, drawn.thread_id)
-    seen = mark(desk, drawn.thread_id)
     events = stored_events(desk, drawn.thread_id) if desk.is_warm else []
     if len(events) == drawn.events:
         return replace(seen, events=drawn.events), None
@@ -103,14 +105,14 @@ def waiting_plan(desk: Desk, thread_id: str) -> Approval | None:
     return waiting[0] if waiting else None
 
 
-def collect_notices(desk: Desk, thread_id: str) -> bool:
-    """Move what happened meanwhile into the conversation; True where there was something."""
+def collect_notices(desk: Desk, thread_id: str) -> list[NoticeTold]:
+    """Move what happened meanwhile into the conversation, and return it."""
     if not desk.is_warm or desk.is_busy(thread_id):
-        return False
+        return []
     try:
-        return bool(desk.assistant.notices(thread_id))
+        return desk.assistant.notices(thread_id)
     except NotFound:
-        return False
+        return []
 
 
 def mark(desk: Desk, thread_id: str) -> Mark:
@@ -121,7 +123,8 @@ def mark(desk: Desk, thread_id: str) -> Mark:
         if path.exists():
             stat = path.stat()
             looks += [stat.st_mtime_ns, stat.st_size]
-    return Mark(thread_id, desk.store.pulse(), tuple(looks))
+    ready = desk.is_warm and not desk.is_busy(thread_id)
+    return Mark(thread_id, desk.store.pulse(), tuple(looks), ready)
 
 
 def _follow(view: Transcript, events: Iterable[TurnEvent]) -> Iterator[Transcript]:
