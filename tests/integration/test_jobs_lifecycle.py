@@ -23,7 +23,7 @@ from tools.history.spec import UNFINISHED
 from tools.jobs.checkpoints import checkpoint_folders
 from tools.jobs.follow import wait
 from tools.jobs.launch import submit
-from tools.jobs.reconcile import reconcile
+from tools.jobs.reconcile import is_alive, reconcile
 from tools.jobs.resume import cancel, resume
 
 pytestmark = pytest.mark.integration
@@ -69,7 +69,10 @@ def _kill_worker(ctx: Context, record: JobRecord) -> None:
     pid = ctx.store.jobs.get(record.id).pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    _until(lambda: not _lives(pid), "the worker is gone")
+    # The first thread of a killed process is gone a moment before its last one, which still
+    # keeps the lock.
+    folder = ctx.settings.job_folder(record.id)
+    _until(lambda: not _lives(pid) and not is_alive(folder), "the worker is gone")
     reconcile(ctx)
 
 
