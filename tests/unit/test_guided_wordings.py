@@ -368,7 +368,161 @@ runs|could you delete the dora run|forget|{"job":"tickets-dora-6"}
 runs|toss reviews-lora-5|forget|{"job":"reviews-lora-5"}
 runs|is it safe to delete tickets-lora-7?||{}
 fresh|book me a table for two||{}
-fresh|no training today. what's in tickets.jsonl?|inspect_dataset|{}"""
+fresh|no training today. what's in tickets.jsonl?|inspect_dataset|{}
+fresh|We run a hotel. Guests leave remarks, which I keep in reviews.csv. Please train something that says whether they liked it, two epochs.|start_training|{"epochs":2}
+fresh|old data.csv, dora r8 a16, lr 1e-4|start_training|{"path":"old data.csv","rank":8,"alpha":16,"learning_rate":0.0001}
+fresh|could we do a short training on tickets.jsonl, fifty steps will do|start_training|{"max_steps":50}
+fresh|train for three quarters of an hour on reviews.csv|start_training|{"minutes":45}
+fresh|I'd like to fine-tune on tickets.jsonl with 30 percent kept for evaluation|start_training|{"eval_fraction":0.3}
+fresh|do me a qlora on reviews.csv, batch of two, accumulate over eight|start_training|{"method":"qlora","batch_size":2,"gradient_accumulation":8}
+fresh|Train reviews.csv; epochs: five; rank: four|start_training|{"epochs":5,"rank":4}
+fresh|please let us train model on the data reviews.csv with technique lora|start_training|{"method":"lora"}
+fresh|I'm ready. Start fine-tuning with reviews.csv.|start_training|{}
+fresh|set the learning rate to 5e-4, the rank to 8 and train on reviews.csv|start_training|{"learning_rate":0.0005,"rank":8}
+looked|yes the data is what I expected, go train|start_training|{}
+looked|let's make a model from this with twenty percent held out|start_training|{"eval_fraction":0.2}
+looked|OK do a LoRA run on it|start_training|{"method":"lora"}
+advised|I like the second suggestion, use that|start_training|{"method":"dora"}
+advised|the first, please|start_training|{}
+planned|too many epochs, I'd say 2|start_training|{"epochs":2}
+planned|could you use dora for that|start_training|{"method":"dora"}
+planned|can you reduce the batch to 4|start_training|{"batch_size":4}
+planned|wrong dataset, should be tickets.jsonl|start_training|{"path":"tickets.jsonl"}
+planned|with rank thirty-two please|start_training|{"rank":32}
+planned|hold out 15% rather|start_training|{"eval_fraction":0.15}
+planned|one more thing: weight decay 0.1|start_training|{"weight_decay":0.1}
+planned|it may only take a quarter of an hour|start_training|{"minutes":15}
+planned|seq length 256|start_training|{"max_length":256}
+planned|let's not do lora, full instead|start_training|{"method":"full"}
+planned|that's a good plan||{}
+planned|hmm interesting||{}
+planned|can you explain the rank to me first?|explain|{}
+planned|how much vram does it need|estimate_resources|{}
+planned|what does the data look like again|inspect_dataset|{}
+fresh|I need to know what's inside tickets.jsonl before deciding|inspect_dataset|{}
+fresh|any problems with reviews.csv?|inspect_dataset|{}
+fresh|scan old data.csv for duplicates please|inspect_dataset|{"path":"old data.csv"}
+fresh|how's the label balance in reviews.csv|inspect_dataset|{}
+fresh|can you open tickets.jsonl and summarise it|inspect_dataset|{}
+fresh|what fields does tickets.jsonl have|inspect_dataset|{}
+fresh|prepare reviews.csv: no dedupe, 10 % held out|prepare_dataset|{"dedupe":false,"eval_fraction":0.1}
+fresh|Please clean tickets.jsonl up and make an 85 15 split|prepare_dataset|{"eval_fraction":0.15}
+fresh|remove duplicate entries from old data.csv|prepare_dataset|{"path":"old data.csv"}
+looked|please split it, one fifth for testing|prepare_dataset|{"eval_fraction":0.2}
+fresh|how should I tune on reviews.csv with 10 GB of VRAM?|recommend_method|{"memory_gb":10}
+fresh|What do you suggest for reviews.csv?|recommend_method|{}
+empty|I have a chat log with eight hundred lines and no GPU. What would you recommend?|recommend_method|{}
+empty|which technique is right for a 6 GB laptop card|recommend_method|{"memory_gb":6}
+looked|any advice?|recommend_method|{}
+fresh|is 20 minutes enough to train reviews.csv?|estimate_resources|{}
+fresh|reviews.csv with qlora: how much memory?|estimate_resources|{"method":"qlora"}
+fresh|how expensive is a full fine tune on tickets.jsonl|estimate_resources|{"method":"full"}
+looked|time needed for five epochs?|estimate_resources|{"epochs":5}
+empty|show me the base models|list_models|{}
+empty|is there a bigger model I could take?|list_models|{}
+empty|which open models are small enough for 4 GB?|list_models|{"memory_gb":4}
+empty|how many cores has this machine|describe_hardware|{}
+empty|is there an nvidia card in here|describe_hardware|{}
+empty|Someone at work said our model was overfitting. What does that mean?|explain|{}
+empty|what's the point of weight decay|explain|{}
+empty|I keep reading "QLoRA" everywhere, could you explain?|explain|{}
+empty|difference between epochs and steps?|explain|{}
+empty|tell me about onnx|explain|{}
+runs|have I trained anything yet?|list_jobs|{}
+runs|show my runs|list_jobs|{}
+runs|were there any failures?|list_jobs|{}
+runs|what's the status of tickets-lora-7|show_job|{}
+runs|show me the settings of the dora run|show_job|{"job":"tickets-dora-6"}
+live|how far along is it?|show_job|{}
+live|is it still training|show_job|{}
+live|cancel it please|cancel_job|{}
+live|enough, end the training|cancel_job|{}
+cut|resume tickets-lora-8|resume_job|{"job":"tickets-lora-8"}
+cut|my pc crashed, could you go on with the run?|resume_job|{}
+runs|evaluate tickets-lora-7 with reviews.csv|evaluate_model|{"path":"reviews.csv"}
+runs|check tickets-lora-7 against tickets.jsonl|evaluate_model|{"path":"tickets.jsonl"}
+runs|export tickets-lora-7|export_model|{"job":"tickets-lora-7"}
+runs|I'd like the last model as int4 onnx for my cpu|export_model|{"precision":"int4","device":"cpu"}
+runs|please merge tickets-dora-6 into its base|export_model|{"format":"merged"}
+runs|can I have tickets-lora-7 in fp16?|export_model|{"precision":"fp16"}
+runs|I want to run tickets-lora-7 in llama.cpp|export_model|{"format":"gguf"}
+runs|ask tickets-dora-6 "where is my parcel"|try_model|{"job":"tickets-dora-6"}
+runs|try the model with: I want my money back|try_model|{}
+runs|what would it say to "the app is slow"?|try_model|{}
+runs|delete run 6|forget|{"job":"tickets-dora-6"}
+runs|I no longer need tickets-lora-7, please delete it|forget|{"job":"tickets-lora-7"}
+runs|get rid of the failed run|forget|{"job":"reviews-lora-5"}
+fresh|can you fly||{}
+fresh|please don't train on reviews.csv, only prepare it|prepare_dataset|{}
+fresh|Evening. The file reviews.csv holds what guests wrote and how they felt; kindly train a LoRA on it with one epoch.|start_training|{"method":"lora","epochs":1}
+fresh|reviews.csv plus dora plus rank 16 equals my model, please build it|start_training|{"method":"dora","rank":16}
+fresh|train tickets.jsonl, at most a hundred and fifty steps|start_training|{"max_steps":150}
+fresh|can you tune on tickets.jsonl with lr two e minus five and batch size 1?|start_training|{"learning_rate":0.00002,"batch_size":1}
+fresh|train on reviews.csv, dropout five percent, hold out ten percent|start_training|{"dropout":0.05,"eval_fraction":0.1}
+fresh|i want that the model learns the reviews.csv, 2 epoch, thanks|start_training|{"epochs":2}
+fresh|please train (reviews.csv, QLoRA, alpha 16)|start_training|{"method":"qlora","alpha":16}
+fresh|Finetune. reviews.csv. Two hours max.|start_training|{"minutes":120}
+looked|good enough for me, start a fine-tune|start_training|{}
+looked|alright then train with rank four and half an hour limit|start_training|{"rank":4,"minutes":30}
+advised|your second proposal please|start_training|{"method":"dora"}
+advised|perfect, take number one|start_training|{}
+planned|eight epochs would be better|start_training|{"epochs":8}
+planned|please change method to qlora|start_training|{"method":"qlora"}
+planned|increase rank to thirty two and lower the lr to 1e-4|start_training|{"rank":32,"learning_rate":0.0001}
+planned|I forgot to say: keep duplicates|start_training|{"dedupe":false}
+planned|no dropout please, set it to 0.0|start_training|{"dropout":0}
+planned|same plan, other data: tickets.jsonl|start_training|{"path":"tickets.jsonl"}
+planned|not more than ten minutes|start_training|{"minutes":10}
+planned|test share 0.3|start_training|{"eval_fraction":0.3}
+planned|seems reasonable||{}
+planned|okay I see||{}
+planned|what is this learning rate thing?|explain|{}
+planned|does it fit into 6 GB?|estimate_resources|{"memory_gb":6}
+planned|will it be finished by six?|estimate_resources|{}
+fresh|what's up with reviews.csv|inspect_dataset|{}
+fresh|i just got tickets.jsonl from sales, can you see if it's usable|inspect_dataset|{}
+fresh|give me a feel for what's in reviews.csv|inspect_dataset|{}
+fresh|is there junk in old data.csv?|inspect_dataset|{}
+fresh|number of rows in tickets.jsonl?|inspect_dataset|{}
+looked|which labels does it have?|inspect_dataset|{}
+fresh|make an 85/15 split of tickets.jsonl and drop duplicates|prepare_dataset|{"eval_fraction":0.15,"dedupe":true}
+fresh|I'd like reviews.csv cleaned, with a third held back|prepare_dataset|{"eval_fraction":0.33}
+looked|tidy it up please|prepare_dataset|{}
+fresh|we have eleven gigs on a 2080 ti, how would you tune on reviews.csv?|recommend_method|{"memory_gb":11}
+empty|I'd like your opinion: which method for short customer mails?|recommend_method|{}
+looked|suggest something|recommend_method|{}
+looked|how would you go about it|recommend_method|{}
+fresh|how many minutes for tickets.jsonl with lora?|estimate_resources|{}
+fresh|do I have enough memory for reviews.csv with full fine-tuning|estimate_resources|{"method":"full"}
+fresh|would it take all night to train tickets.jsonl?|estimate_resources|{}
+empty|memory for qlora on a 3B model?|estimate_resources|{}
+empty|which models can I choose from|list_models|{}
+empty|do you know any tiny models|list_models|{}
+empty|how good is my computer|describe_hardware|{}
+empty|do I have cuda here|describe_hardware|{}
+empty|Yesterday in a talk they said "adapters". I have no idea what those are.|explain|{}
+empty|what is the difference between a merged model and an adapter|explain|{}
+empty|please explain dora like I'm twelve|explain|{}
+runs|what have I got so far|list_jobs|{}
+runs|list the succeeded runs|list_jobs|{"state":"succeeded"}
+runs|show me the last run|show_job|{}
+live|progress?|show_job|{}
+live|when is it going to be done?|show_job|{}
+live|kill tickets-lora-9|cancel_job|{}
+cut|keep going with the interrupted training|resume_job|{}
+cut|can you restart tickets-lora-8 from where it stopped?|resume_job|{}
+runs|how does tickets-lora-7 perform on tickets.jsonl|evaluate_model|{"path":"tickets.jsonl"}
+runs|I want an evaluation of tickets-dora-6|evaluate_model|{"job":"tickets-dora-6"}
+runs|onnx of the last one, int4, please|export_model|{"precision":"int4"}
+runs|save the adapter of tickets-lora-7|export_model|{"format":"adapter"}
+runs|export the dora one in full precision|export_model|{"job":"tickets-dora-6","precision":"fp32"}
+runs|try tickets-lora-7 with "I lost my password"|try_model|{"prompt":"I lost my password"}
+runs|let the model answer this: my order is late|try_model|{}
+runs|remove the run tickets-dora-6|forget|{"job":"tickets-dora-6"}
+runs|forget tickets-lora-7|forget|{"job":"tickets-lora-7"}
+runs|diagnose reviews-lora-5|show_job|{}
+fresh|don't worry about training, I only want to know how long reviews.csv would take|estimate_resources|{}
+fresh|which day is it||{}"""
 
 
 @pytest.mark.parametrize("line", TABLE.splitlines())

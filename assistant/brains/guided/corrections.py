@@ -189,6 +189,9 @@ def _draft(view: View, offered: Offered) -> Plan | None:
     if is_question(view.said.plain) and not named_paths(view):
         return None
     path = find_path(view)
+    for_the_data = {"eval_fraction", "dedupe", "input_column", "output_column", "template"}
+    if path and set(values) <= for_the_data and "offer" not in view.memo:
+        return plan_wish(view, Wish("prepare", 3, view.said.plain), offered)
     if path and (wants or named_paths(view)) and (advised or named_paths(view)):
         return plan_start(view, offered, values, path)
     noted = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
@@ -274,10 +277,11 @@ def option_named(plain: str) -> int | None:
     """Return the number of a ranked option that is taken: `the second one`, `number 2`, `option 3`."""
     if is_question(plain) or re.search(r"\b(?:not|don't|neither)\b", plain):
         return None
-    for number, word in enumerate(("first|1st|top|1", "second|2nd|2|runner up", "third|3rd|3"), 1):
+    places = ("first|1st|top|1|one(?= *\\W*$|,)", "second|2nd|2|runner up", "third|3rd|3")
+    for number, word in enumerate(places, 1):
         if re.search(
             rf"\b(?:option|number|no\.?|plan|choice|suggestion|variant) (?:{word})\b(?! epochs?)"
-            rf"|\bthe (?:{word})(?: (?:one|option|plan|choice|suggestion|recommendation|method|variant))?\b(?! (?:file|run|column|row|epoch|job))",
+            rf"|\b(?:the|your|that) (?:{word.split('|one')[0]})(?: (?:one|option|plan|choice|suggestion|proposal|idea|recommendation|method|variant))?\b(?! (?:file|run|column|row|epoch|job))",
             plain,
         ):
             return number
@@ -385,6 +389,8 @@ def _bare_figure(view: View, base: Args) -> Args | None:
     if not match:
         return None
     number = float(match["n"])
+    if number <= 0:
+        return None
     before = view.plans[-2] if len(view.plans) > 1 else {}
     changed = [name for name in _FIGURES if name in base and base[name] != before.get(name)]
     down, up = (

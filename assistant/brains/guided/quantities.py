@@ -20,7 +20,7 @@ _LR = (
 
 
 _WANTS = (
-    r"i want|i'd like|i'd prefer|i need|make (?:it|that|them)|use|take|let's say|say|better|rather|go for|go with|"
+    r"i want|i'd say|i'd go for|i would say|i'd like|i'd prefer|i need|make (?:it|that|them)|use|take|let's say|say|better|rather|go for|go with|"
     r"put|set|i meant|i mean|needs|wants"
 )
 _SUFFICES = r"(?:will|would|should|is|are|seems?) (?:do|be|enough|plenty|fine|ok|better|sufficient)|suffices?|please"
@@ -88,7 +88,7 @@ _RULES: tuple[tuple[str, str, Callable[[str], object]], ...] = (
         _int,
     ),
     ("rank", _either(r"rank|lora r", _INT) + rf"|\br\s?[=:]?\s?{_INT}", _int),
-    ("alpha", _either("alpha", _INT), _int),
+    ("alpha", _either("alpha", _INT) + rf"|(?:\br\s?=?\s?\d+|\|)[, ]+a\s?=?\s?{_INT}", _int),
     ("dropout", rf"\bdropout{_IS}{_FRACTION}|(?<![\w.-]){_FRACTION} dropout", _share),
     (
         "weight_decay",
@@ -177,6 +177,8 @@ def find_quantities(plain: str) -> Values:
         figure = next(group for group in match.groups() if group)
         values[name] = convert(figure)
         rest = rest[: match.start()] + " | " + rest[match.end() :]
+    if "dropout" not in values and re.search(r"\b(?:no|without(?: any)?) dropout\b", plain):
+        values["dropout"] = 0
     return values
 
 
@@ -196,8 +198,9 @@ def find_share(plain: str) -> float | None:
     shares = [float(match[1]) for match in _PERCENT.finditer(plain)]
     if len(shares) == 2 and sum(shares) == 100:
         return min(shares) / 100
-    match = _PERCENT.search(plain)
-    if match and not _OF_DROPOUT.search(plain[: match.start()] + "|" + plain[match.end() :]):
+    for match in _PERCENT.finditer(plain):
+        if _OF_DROPOUT.search(plain[: match.start()] + "|" + plain[match.end() :]):
+            continue
         value = float(match[1]) / 100
         return round(1 - value, 4) if value > 0.5 and "train" in plain[match.end() :] else value
     for words, share in _SHARE_WORDS.items():

@@ -68,7 +68,7 @@ _POLITE = re.compile(
     r"\b(?:i'd|i would|we'd|we would|it would) (?:really |very much )?(?:appreciate|be|love|like)\b.{0,24}\bif you\b"
 )
 _HYPOTHETICAL = re.compile(
-    r"\b(?:way|method|approach|technique|how|setup|settings) to (?:best |properly |better )?(?:train|tune|finetune|teach)\b|\b(?:can|could|may|might) i (?!have|get|see)|\bin theory\b|\btheoretically\b|\bhypothetical\w*|\bat some point\b|\b(?:some|one) day\b|\b(?:am|i'm|we're|are|been|was) (?:just |still |only )?(?:thinking|considering|pondering|wondering|toying)\b|\bbe (?:used|useful|usable|enough) (?:for|to|as|in)\b|"
+    r"\b(?:way|method|approach|technique|how|setup|settings) to (?:best |properly |better )?(?:train|tune|finetune|teach)\b|\b(?:can|could|may|might) i (?!have|get|see)|\bnext (?:week|month|year)\b|\b(?:maybe|perhaps) (?:we|i|later|some|one)\b|\b(?:he|she|they|someone|somebody|colleague|friend|intern|we|i|i've|we've|team|boss) (?:have |has |had |already |once |just |even |also |recently )*(?:trained|tuned|finetuned)\b|\bin theory\b|\btheoretically\b|\bhypothetical\w*|\bat some point\b|\b(?:some|one) day\b|\b(?:am|i'm|we're|are|been|was) (?:just |still |only )?(?:thinking|considering|pondering|wondering|toying)\b|\bbe (?:used|useful|usable|enough) (?:for|to|as|in)\b|"
     r"\b(?:worried|afraid|fear|concerned|unsure|not sure|doubt|curious)\b|\bshould (?:i|we|one)\b|\bwhat if\b|\bwhat (?:would|will|does|might|could) (?:happen|it|a |the |training|be)\b|\bif (?:i|we|you) (?:were to |would )?"
     r"(?:train|tune|finetune|start|use|take|trained|tuned|used|took)\w*\b(?!.{0,40}\bplease\b)|\bwould (?:it|that|training|tuning|finetuning|lora|qlora|dora|the|a|an|i|my)\b"
     r"|\bdo (?:i|we) (?:need|have|want) to\b|\bhow (?:do|does|would|could|can|should|is|are|long|much|many|big|expensive|slow|fast) \b"
@@ -82,7 +82,7 @@ _ABOUT_THE_FIELD = re.compile(
 )
 _COSTS = re.compile(
     r"\b(?:hours?|minutes?|days?|time|cost\w*|expensive|memory|vram|ram|over ?night|quick\w*|fast|slow\w*|melt|explode|"
-    r"cope|handle|survive|manage|struggle|die|coffee|lunch|dinner|tomorrow|tonight|weekend|today|long|longer|forever|ages|"
+    r"cope|handle|survive|manage|struggle|die|coffee|lunch|dinner|tomorrow|tonight|nights?|day|weekend|today|long|longer|forever|ages|"
     r"\d+ ?(?:gb|gigs?)|swap|fans?|burn|heat|battery)\b"
 )
 _WAY = re.compile(r"\b(?:way|method|approach|technique|strategy|recipe|settings?|setup|advice)\b")
@@ -345,6 +345,13 @@ def _settle(scores: dict[str, float], clause: str) -> None:
     if "evaluate" in scores and "show" in scores:
         scores["evaluate"] += 0.5
     if {"export", "start"} <= scores.keys() and re.search(r"\bexport\b", clause):
+        scores.pop("start")
+    if (
+        {"export", "start"} <= scores.keys()
+        and not has_file
+        and re.search(r"\b(?:onnx|gguf|int4|fp16|fp32|merged|adapter)\b", clause)
+        and not re.search(r"\b(?:train|tune|finetune|teach)\b", clause)
+    ):
         scores.pop("start")
     if "models" in scores and "jobs" in scores and re.search(r"\b(?:my|i|trained)\b", clause):
         scores["jobs"] += 1
