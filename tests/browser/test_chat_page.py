@@ -108,6 +108,8 @@ def test_a_job_moves_survives_a_reload_and_ends_with_a_verdict(
         assert words in beside, "the panel shows the export and still the verdict"
     page.get_by_role("button", name="Try it").first.click()
     page.locator("#try-page").wait_for()
+    page.get_by_role("tab", name="Chat").click()
+    verdict.wait_for()
 
 
 def test_the_log_is_shown_as_text(scripted: Server, open_page: Open) -> None:

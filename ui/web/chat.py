@@ -89,10 +89,7 @@ class ChatPage:
                     self.start = gr.Button("Start", variant="primary", elem_id="start", min_width=0)
                     self.change = gr.Button("Change something", elem_id="change", min_width=0)
                     self.not_now = gr.Button("Not now", elem_id="not-now", min_width=0)
-            # Without a value of its own, Gradio's box is null for a moment while a page loads and
-            # its script fails ("reading 'text'").
             self.ask = gr.MultimodalTextbox(
-                {"text": "", "files": []},
                 elem_id="ask",
                 show_label=False,
                 container=False,
@@ -215,7 +212,9 @@ class ChatPage:
         """Answer what was typed and dropped."""
         thread_id = turns.known_thread(thread_id)
         text, files = said.get("text") or "", said.get("files") or []
-        if text.strip() or files:
+        if not text.strip() and not files:
+            yield self._unchanged()
+        else:
             yield from self._turn(turns.say(self.desk, thread_id, text, files), thread_id)
 
     def on_example(self, thread_id: str, event: gr.SelectData) -> Iterator[list[Any]]:
@@ -225,7 +224,9 @@ class ChatPage:
     def on_option(self, thread_id: str, event: gr.SelectData) -> Iterator[list[Any]]:
         """Ask for the export that the button under a verdict offers."""
         wanted, _, job_id = str(event.value).partition(":")
-        if wanted == EXPORT_OPTION:
+        if wanted != EXPORT_OPTION:
+            yield self._unchanged()
+        else:
             request = f"Export {job_id} to int4 ONNX"
             yield from self._turn(turns.say(self.desk, thread_id, request), thread_id)
 
@@ -245,7 +246,9 @@ class ChatPage:
         yield from self._decide(plan, thread_id, granted=False)
 
     def _decide(self, plan: str | None, thread_id: str, *, granted: bool) -> Iterator[list[Any]]:
-        if plan:
+        if not plan:
+            yield self._unchanged()
+        else:
             yield from self._turn(turns.decide(self.desk, thread_id, plan, granted), thread_id)
 
     def _turn(self, views: Iterator[Transcript], thread_id: str) -> Iterator[list[Any]]:
@@ -256,10 +259,15 @@ class ChatPage:
             yield [list(view.messages), box, gr.skip(), *hidden]
         seen = turns.mark(self.desk, thread_id)
         if view is None:
+            yield self._unchanged()
             return
         for told in turns.collect_notices(self.desk, thread_id):  # what ended during the turn
             view.add(told)
         yield [list(view.messages), gr.skip(), thread_id, *self.draw_side(thread_id, seen)]
+
+    def _unchanged(self) -> list[Any]:
+        """Return values that change nothing: Gradio empties everything where none are yielded."""
+        return [gr.skip()] * (3 + len(self.side))
 
     @staticmethod
     def _empty_input() -> Any:
