@@ -522,7 +522,76 @@ runs|remove the run tickets-dora-6|forget|{"job":"tickets-dora-6"}
 runs|forget tickets-lora-7|forget|{"job":"tickets-lora-7"}
 runs|diagnose reviews-lora-5|show_job|{}
 fresh|don't worry about training, I only want to know how long reviews.csv would take|estimate_resources|{}
-fresh|which day is it||{}"""
+fresh|which day is it||{}
+fresh|Hiya, been meaning to do this for weeks: tickets.jsonl, LoRA, rank 8, three epochs. Go for it.|start_training|{"rank":8,"epochs":3}
+fresh|would you train something small on reviews.csv, max 10 minutes|start_training|{"minutes":10}
+fresh|Fine-tuning job: data=reviews.csv method=dora rank=4 epochs=2|start_training|{"method":"dora","rank":4,"epochs":2}
+fresh|we need a model trained with tickets.jsonl, learning rate one e minus four|start_training|{"learning_rate":0.0001}
+fresh|train it on reviews.csv with a batch of thirty two|start_training|{"batch_size":32}
+fresh|my plan: qlora over reviews.csv, eighty twenty split. please set it up|start_training|{"method":"qlora","eval_fraction":0.2}
+looked|super, let's train with lora|start_training|{"method":"lora"}
+looked|please go on and train it for one epoch only|start_training|{"epochs":1}
+looked|I'd like to tune on it for a quarter of an hour|start_training|{"minutes":15}
+advised|number 2 it is|start_training|{"method":"dora"}
+advised|the recommended one please|start_training|{}
+planned|make the rank twice as big|start_training|{"rank":32}
+planned|ten epochs|start_training|{"epochs":10}
+planned|hmm can you do that with qlora?|start_training|{"method":"qlora"}
+planned|better take tickets.jsonl|start_training|{"path":"tickets.jsonl"}
+planned|3e-4 for the learning rate|start_training|{"learning_rate":0.0003}
+planned|alpha is too low, sixteen please|start_training|{"alpha":16}
+planned|I want twenty percent held out|start_training|{"eval_fraction":0.2}
+planned|at most half an hour|start_training|{"minutes":30}
+planned|cheers, that looks great||{}
+planned|let me sleep on it||{}
+planned|what is dropout?|explain|{}
+planned|how much time will it take?|estimate_resources|{}
+planned|show me reviews.csv again|inspect_dataset|{}
+fresh|could you please analyse tickets.jsonl|inspect_dataset|{}
+fresh|I'd like to know how many duplicates reviews.csv has|inspect_dataset|{}
+fresh|is reviews.csv big enough?|inspect_dataset|{}
+fresh|what's wrong with old data.csv|inspect_dataset|{"path":"old data.csv"}
+fresh|read through tickets.jsonl for me|inspect_dataset|{}
+fresh|prepare tickets.jsonl with fifteen percent for evaluation|prepare_dataset|{"eval_fraction":0.15}
+fresh|split old data.csv 85:15|prepare_dataset|{"path":"old data.csv","eval_fraction":0.15}
+looked|deduplicate it|prepare_dataset|{"dedupe":true}
+fresh|which method for tickets.jsonl?|recommend_method|{}
+fresh|I have a 3060 12 GB, what is the best method for tickets.jsonl?|recommend_method|{"memory_gb":12}
+empty|I don't know which method to choose, I have only 200 examples|recommend_method|{}
+looked|what's your recommendation|recommend_method|{}
+advised|and on a 16 GB card?|recommend_method|{"memory_gb":16}
+fresh|how long does reviews.csv take with five epochs?|estimate_resources|{"epochs":5}
+fresh|can 8 GB handle dora on reviews.csv?|estimate_resources|{"memory_gb":8,"method":"dora"}
+fresh|will it fit on my card if I train reviews.csv with rank 64?|estimate_resources|{"rank":64}
+looked|is that going to take long?|estimate_resources|{}
+empty|what base models are there|list_models|{}
+empty|list models under 8 GB|list_models|{"memory_gb":8}
+empty|describe my hardware|describe_hardware|{}
+empty|how much vram do I have|describe_hardware|{}
+empty|My teacher talked about perplexity the other day, what is it?|explain|{}
+empty|when should I use qlora?|explain|{}
+empty|is a bigger batch size better?|explain|{}
+runs|list all runs|list_jobs|{}
+runs|which runs failed?|list_jobs|{}
+runs|show tickets-dora-6|show_job|{"job":"tickets-dora-6"}
+runs|why has reviews-lora-5 failed?|show_job|{"job":"reviews-lora-5"}
+live|how is the training doing?|show_job|{}
+live|stop training|cancel_job|{}
+live|I need to turn off the computer, stop everything|cancel_job|{}
+cut|resume the last run|resume_job|{}
+cut|let tickets-lora-8 continue|resume_job|{"job":"tickets-lora-8"}
+runs|evaluate tickets-lora-7|evaluate_model|{"job":"tickets-lora-7"}
+runs|test the last model on tickets.jsonl|evaluate_model|{"path":"tickets.jsonl"}
+runs|turn tickets-lora-7 into an ONNX with int4 for the CPU|export_model|{"format":"onnx","precision":"int4","device":"cpu"}
+runs|can you give me tickets-dora-6 as gguf|export_model|{"format":"gguf"}
+runs|export the best run merged|export_model|{"format":"merged"}
+runs|ask the tuned model: how do I reset my password|try_model|{}
+runs|what does the model answer to "my lamp is broken"|try_model|{"prompt":"my lamp is broken"}
+runs|erase reviews-lora-5|forget|{"job":"reviews-lora-5"}
+runs|please delete the last run|forget|{}
+runs|never delete my runs||{}
+fresh|use ray tune with 20 trials on reviews.csv|start_training|{}
+fresh|who are the beatles||{}"""
 
 
 @pytest.mark.parametrize("line", TABLE.splitlines())

@@ -285,6 +285,8 @@ def option_named(plain: str) -> int | None:
             plain,
         ):
             return number
+    if re.search(r"\bthe (?:recommended|suggested|best|top) (?:one|option|plan|method)\b", plain):
+        return 1
     return None
 
 

@@ -55,6 +55,7 @@ def _either(name: str, value: str) -> str:
         rf"\b(?:{name})(?![a-z]){_IS}{value}|(?<![\w.-]){value} ?(?:as |for )?(?:the |my |a )?(?:{name})\b"
         rf"|\b(?:{name})(?:,| -|;)? (?:{_WANTS}) (?:just |only |about )?{value}"
         rf"|\b(?:{name}), {value} (?:{_SUFFICES})\b"
+        rf"|\b(?:{name}) (?:is|are|seems?|looks?) (?:way |far |a bit |much )?too \w+[,;:-]? {value}(?= (?:please|instead|is|would|will|then)\b|[.!]|$)"
     )
 
 

@@ -38,7 +38,7 @@ _QUESTION_START = re.compile(
     r"i wonder|i was wondering|wondering|do you know|any idea|remind me|meanwhile|by the way|quick question|question|"
     r"on earth|before (?:we|i) (?:begin|start|train|decide|go on)|first)[,: ]+)*"
     r"(?:what|what's|which|how|how's|why|when|where|who|is|are|does|did|was|were|should|has|have|whether|if|am|will|would(?! (?:prefer|like|love|rather|appreciate|be (?:great|nice|lovely))\b)|"
-    r"any|do (?:i|we|they|you (?:think|know))|may i ask|might|could it|can it|can lora|shall i)\b"
+    r"any|do (?:i|we|they|you (?:think|know))|may i ask|might|could it|can it|can lora|can (?:an? |the |my |this )?(?:\d|card|gpu|laptop|machine|computer|pc)|shall i)\b"
 )
 _REQUEST = re.compile(
     r"\b(?:can|could|would|will|won't|can't) (?:you|we|u)\b|\bwould you mind\b|\bdo you mind\b|\bmay i (?:ask|have|get|see)\b"
@@ -68,7 +68,7 @@ _POLITE = re.compile(
     r"\b(?:i'd|i would|we'd|we would|it would) (?:really |very much )?(?:appreciate|be|love|like)\b.{0,24}\bif you\b"
 )
 _HYPOTHETICAL = re.compile(
-    r"\b(?:way|method|approach|technique|how|setup|settings) to (?:best |properly |better )?(?:train|tune|finetune|teach)\b|\b(?:can|could|may|might) i (?!have|get|see)|\bnext (?:week|month|year)\b|\b(?:maybe|perhaps) (?:we|i|later|some|one)\b|\b(?:he|she|they|someone|somebody|colleague|friend|intern|we|i|i've|we've|team|boss) (?:have |has |had |already |once |just |even |also |recently )*(?:trained|tuned|finetuned)\b|\bin theory\b|\btheoretically\b|\bhypothetical\w*|\bat some point\b|\b(?:some|one) day\b|\b(?:am|i'm|we're|are|been|was) (?:just |still |only )?(?:thinking|considering|pondering|wondering|toying)\b|\bbe (?:used|useful|usable|enough) (?:for|to|as|in)\b|"
+    r"\b(?:way|method|approach|technique|how|setup|settings) to (?:best |properly |better )?(?:train|tune|finetune|teach)\b|\b(?:can|could|may|might) i (?!have|get|see)|\bnext (?:week|month|year)\b|\b(?:maybe|perhaps) (?:we|i|later|some|one)\b|\b(?:he|she|they|someone|somebody|colleague|friend|intern|we|i|i've|we've|team|boss) (?:have |has |had |already |once |just |even |also |recently )*(?:trained|tuned|finetuned)\b|\b(?:i'd|i would|we'd|we would) (?:only |rather |gladly )?(?:train|tune|finetune)\b.{0,60}\bif\b|\bif (?:i|we) had\b|\bin theory\b|\btheoretically\b|\bhypothetical\w*|\bat some point\b|\b(?:some|one) day\b|\b(?:am|i'm|we're|are|been|was) (?:just |still |only )?(?:thinking|considering|pondering|wondering|toying)\b|\bbe (?:used|useful|usable|enough) (?:for|to|as|in)\b|"
     r"\b(?:worried|afraid|fear|concerned|unsure|not sure|doubt|curious)\b|\bshould (?:i|we|one)\b|\bwhat if\b|\bwhat (?:would|will|does|might|could) (?:happen|it|a |the |training|be)\b|\bif (?:i|we|you) (?:were to |would )?"
     r"(?:train|tune|finetune|start|use|take|trained|tuned|used|took)\w*\b(?!.{0,40}\bplease\b)|\bwould (?:it|that|training|tuning|finetuning|lora|qlora|dora|the|a|an|i|my)\b"
     r"|\bdo (?:i|we) (?:need|have|want) to\b|\bhow (?:do|does|would|could|can|should|is|are|long|much|many|big|expensive|slow|fast) \b"
@@ -181,7 +181,9 @@ def second_opinion(said: Utterance) -> Wish | None:
 def _leading(plain: str) -> Wish | None:
     """`try: …` takes all that follows as the prompt, whatever it says."""
     head = plain.split(":", 1)[0]
-    about_data = re.search(r"\b(?:data|sample|samples|file\d*|train\w*|tun\w*|finetun\w*)\b", head)
+    about_data = re.search(
+        r"\b(?:data|sample|samples|file\d*|train(?:ing)?|tun(?:e|ing)|finetun(?:e|ing))\b", head
+    )
     scores = _scores(head + ":") if ":" in plain and not about_data else {}
     if scores and max(scores, key=lambda k: scores[k]) == "try" and scores["try"] >= 2.2:
         return Wish("try", scores["try"], plain)
