@@ -591,7 +591,40 @@ runs|erase reviews-lora-5|forget|{"job":"reviews-lora-5"}
 runs|please delete the last run|forget|{}
 runs|never delete my runs||{}
 fresh|use ray tune with 20 trials on reviews.csv|start_training|{}
-fresh|who are the beatles||{}"""
+fresh|who are the beatles||{}
+fresh|I've tidied up tickets.jsonl over the weekend. Train a DoRA adapter on it with alpha sixteen and rank eight, please.|start_training|{"method":"dora","alpha":16,"rank":8}
+fresh|tune reviews.csv quick and dirty, 20 steps|start_training|{"max_steps":20}
+fresh|start finetune for reviews.csv file sir, batch size is 8|start_training|{"batch_size":8}
+fresh|run lora on tickets.jsonl, hold out a tenth, half an hour tops|start_training|{"eval_fraction":0.1,"minutes":30}
+looked|fine, train it with rank 8 and two epochs|start_training|{"rank":8,"epochs":2}
+advised|second one, please|start_training|{"method":"dora"}
+planned|epochs should be two|start_training|{"epochs":2}
+planned|nope, qlora|start_training|{"method":"qlora"}
+planned|swap the data for tickets.jsonl|start_training|{"path":"tickets.jsonl"}
+planned|a learning rate of 0.0001 would be safer|start_training|{"learning_rate":0.0001}
+planned|splendid||{}
+planned|will my card manage that?|estimate_resources|{}
+fresh|please review tickets.jsonl for errors|inspect_dataset|{}
+fresh|how many labels are in reviews.csv|inspect_dataset|{}
+fresh|what's this file tickets.jsonl about?|inspect_dataset|{}
+fresh|get rid of the duplicates in reviews.csv and set aside 15 %|prepare_dataset|{"eval_fraction":0.15}
+fresh|can you prepare old data.csv?|prepare_dataset|{"path":"old data.csv"}
+fresh|lora or dora for reviews.csv with 8 GB?|recommend_method|{"memory_gb":8}
+fresh|what would you advise for tickets.jsonl, I have a 24 GB card|recommend_method|{"memory_gb":24}
+fresh|is one hour enough for tickets.jsonl?|estimate_resources|{}
+empty|any base models for German?|list_models|{}
+empty|tell me about my machine|describe_hardware|{}
+empty|A friend says full fine-tuning is always better. Is that so?|explain|{}
+empty|what is a learning rate, in one sentence?|explain|{}
+runs|how many runs do I have|list_jobs|{}
+runs|tell me more about tickets-lora-7|show_job|{}
+live|how's my run?|show_job|{}
+live|abort|cancel_job|{}
+cut|go on with tickets-lora-8|resume_job|{}
+runs|how good is tickets-dora-6 on reviews.csv?|evaluate_model|{"path":"reviews.csv"}
+runs|export tickets-dora-6 to ONNX for the gpu in fp16|export_model|{"precision":"fp16","device":"cuda"}
+runs|try "I want a refund" on tickets-lora-7|try_model|{"prompt":"I want a refund"}
+runs|wipe tickets-dora-6 from the disk|forget|{"job":"tickets-dora-6"}"""
 
 
 @pytest.mark.parametrize("line", TABLE.splitlines())

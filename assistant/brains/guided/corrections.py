@@ -281,7 +281,7 @@ def option_named(plain: str) -> int | None:
     for number, word in enumerate(places, 1):
         if re.search(
             rf"\b(?:option|number|no\.?|plan|choice|suggestion|variant) (?:{word})\b(?! epochs?)"
-            rf"|\b(?:the|your|that) (?:{word.split('|one')[0]})(?: (?:one|option|plan|choice|suggestion|proposal|idea|recommendation|method|variant))?\b(?! (?:file|run|column|row|epoch|job))",
+            rf"|(?:^|\b(?:the|your|that) )(?:{word.split('|one')[0]})(?: (?:one|option|plan|choice|suggestion|proposal|idea|recommendation|method|variant))?\b(?! (?:file|run|column|row|epoch|job))",
             plain,
         ):
             return number

@@ -27,7 +27,7 @@ _NEXT = re.compile(
     rf"|,\s*(?:please |also )?(?=(?:{ACTIONS})\b)"
 )
 _NEGATED = re.compile(
-    r"(?:\bdon't|\bnot|\bnever|\bno need to|\bwithout|\bno|\brather than|\binstead of|\bbefore (?:you|we|i|the|any|i do)?|"
+    r"(?:\bdon't|\bnot|\bnever|\bnobody|\bno one|\bno need to|\bwithout|\bno|\brather than|\binstead of|\bbefore (?:you|we|i|the|any|i do)?|"
     r"\bhate to|\brather not|\bafraid to|\bsorry to|\bwouldn't|\bstop|\bneither|\bnor|\bdidn't|\bdoesn't|\bwon't|\bisn't|\baren't|\bavoid|\bhaven't|\bnothing to|\bshouldn't|\bnot yet)"
     r"(?: want| wish| intend| like| plan| need| ask(?:ed)?| going| ready| me| you| it| us| to| any| a| the| just| yet|"
     r" really| actually| have| start(?:ing)?| do(?:ing)?| run(?:ning)?| for| be| begin(?:ning)?| want(?:ed)?| sure| begin)*\s*$"
@@ -68,7 +68,7 @@ _POLITE = re.compile(
     r"\b(?:i'd|i would|we'd|we would|it would) (?:really |very much )?(?:appreciate|be|love|like)\b.{0,24}\bif you\b"
 )
 _HYPOTHETICAL = re.compile(
-    r"\b(?:way|method|approach|technique|how|setup|settings) to (?:best |properly |better )?(?:train|tune|finetune|teach)\b|\b(?:can|could|may|might) i (?!have|get|see)|\bnext (?:week|month|year)\b|\b(?:maybe|perhaps) (?:we|i|later|some|one)\b|\b(?:he|she|they|someone|somebody|colleague|friend|intern|we|i|i've|we've|team|boss) (?:have |has |had |already |once |just |even |also |recently )*(?:trained|tuned|finetuned)\b|\b(?:i'd|i would|we'd|we would) (?:only |rather |gladly )?(?:train|tune|finetune)\b.{0,60}\bif\b|\bif (?:i|we) had\b|\bin theory\b|\btheoretically\b|\bhypothetical\w*|\bat some point\b|\b(?:some|one) day\b|\b(?:am|i'm|we're|are|been|was) (?:just |still |only )?(?:thinking|considering|pondering|wondering|toying)\b|\bbe (?:used|useful|usable|enough) (?:for|to|as|in)\b|"
+    r"\b(?:way|method|approach|technique|how|setup|settings) to (?:best |properly |better )?(?:train|tune|finetune|teach)\b|\b(?:can|could|may|might) i (?!have|get|see)|\bnext (?:week|month|year)\b|\b(?:maybe|perhaps) (?:we|i|later|some|one)\b|\b(?:he|she|they|someone|somebody|colleague|friend|intern|we|i|i've|we've|team|boss) (?:have |has |had |already |once |just |even |also |recently )*(?:trained|tuned|finetuned)\b|\b(?:i'd|i would|we'd|we would) (?:only |rather |gladly )?(?:train|tune|finetune)\b.{0,60}\bif\b|\bif (?:i|we) had\b|\bor not\b|\bin theory\b|\btheoretically\b|\bhypothetical\w*|\bat some point\b|\b(?:some|one) day\b|\b(?:am|i'm|we're|are|been|was) (?:just |still |only )?(?:thinking|considering|pondering|wondering|toying)\b|\bbe (?:used|useful|usable|enough) (?:for|to|as|in)\b|"
     r"\b(?:worried|afraid|fear|concerned|unsure|not sure|doubt|curious)\b|\bshould (?:i|we|one)\b|\bwhat if\b|\bwhat (?:would|will|does|might|could) (?:happen|it|a |the |training|be)\b|\bif (?:i|we|you) (?:were to |would )?"
     r"(?:train|tune|finetune|start|use|take|trained|tuned|used|took)\w*\b(?!.{0,40}\bplease\b)|\bwould (?:it|that|training|tuning|finetuning|lora|qlora|dora|the|a|an|i|my)\b"
     r"|\bdo (?:i|we) (?:need|have|want) to\b|\bhow (?:do|does|would|could|can|should|is|are|long|much|many|big|expensive|slow|fast) \b"
@@ -90,7 +90,7 @@ _MEASURE = re.compile(r"\b(?:how (?:much|long|many|soon)|memory|time|fit|estimat
 _TOLD_OF = re.compile(
     r"\bwhat(?:'s| is| are| was| were| does| do| did)(?: actually| exactly| even)? (?:it|that|this|these|those|they)\b"
     r"|\b(?:don't|didn't|couldn't|did not) (?:really |quite |fully )?(?:get|follow|understand) (?:it|that|this|a word|any of it)?"
-    r"|\bwhat (?:he|she|they) meant?\b|\bmeaning\?|\bany idea what\b|\bnever heard\b|\bno (?:clue|idea) (?:what|about)\b"
+    r"|\bis (?:that|this|it) (?:so|true|right|correct)\b|\bwhat (?:he|she|they) meant?\b|\bmeaning\?|\bany idea what\b|\bnever heard\b|\bno (?:clue|idea) (?:what|about)\b"
 )
 _WEAK_PREPARE = 2.4
 _DEFERRED = frozenset({"evaluate", "export", "try", "show", "report", "compare"})
