@@ -109,6 +109,7 @@ class _Demo:
                 "The demo consents only to the shipped sample and starter model.",
                 hint="Run your own data with `luthier train`.",
             )
+        self._print("\n")
         for label, text in plan.card.items():
             self._print(f"  | {label}: {text}")
         self._print("  | consent: given by the demo for its own sample\n")
