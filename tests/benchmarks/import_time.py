@@ -20,7 +20,7 @@ heavy = ("torch", "transformers", "peft", "trl", "onnxruntime", "sklearn", "lang
 print(took, ",".join(name for name in heavy if name in sys.modules))
 """
 _HELP = "import sys; from ui.cli import run; sys.exit(run(['--help']))"
-REPEATS = 7
+REPEATS = 5
 
 
 def measure_import(module: str) -> tuple[float, str]:
