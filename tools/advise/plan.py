@@ -100,7 +100,7 @@ def _warn(draft: Draft, spec: TrainingSpec, memory: MemoryEstimate, duration: Ra
     if share:
         warn(
             f"About {share:.0%} of the rows or more are longer than {spec.max_length} tokens "
-            "and will lose the start of their prompt; the answer is kept."
+            "and will be cut: the start of their prompt goes, the answer is kept."
         )
     if not draft.model.onnx:
         warn(f"{draft.model.architecture} cannot be exported to ONNX by the installed builder.")
