@@ -55,6 +55,9 @@ fresh|Using reviews.csv, I'd like a LoRA adapter trained with r 16|start_trainin
 fresh|reviews.csv: fine-tuning bitte, 3 epochs|start_training|{"epochs":3}
 fresh|train on old data.csv with a batch size of sixteen|start_training|{"path":"old data.csv","batch_size":16}
 fresh|template "Comment: {text} Mood: {mood}" - train on reviews.csv|start_training|{}
+fresh|I'm torn between lora and dora for reviews.csv|recommend_method|{"path":"reviews.csv"}
+fresh|we cannot decide between full tuning and qlora for tickets.jsonl|recommend_method|{"path":"tickets.jsonl"}
+fresh|a rundown of everything we tried, please|list_jobs|{}
 empty|train on the support tickets you ship, rank 8|start_training|{"path":"data/samples/support_tickets.csv","rank":8}
 looked|ok that looks decent. train it, lora, rank eight|start_training|{"rank":8,"path":"reviews.csv"}
 looked|Great, now go ahead and train on that with a tenth held out|start_training|{"eval_fraction":0.1}
