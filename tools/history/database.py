@@ -7,12 +7,15 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
-from sqlite_utils import Database
 
 from tools.errors import TooNew, Unavailable
-from tools.history.migrations import MIGRATIONS
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+    from sqlite_utils.migrations import Migrations
 
 _BUSY_TIMEOUT_S = 30.0
 
@@ -89,11 +92,12 @@ def migrate(path: Path) -> None:
     try:
         lock = FileLock(path.with_suffix(".lock"), timeout=_BUSY_TIMEOUT_S)
         with lock, reading(path) as connection:
-            pending = MIGRATIONS.pending(Database(connection))
-            if pending and MIGRATIONS.applied(Database(connection)):
+            migrations, database = _migrations(connection)
+            pending = migrations.pending(database)
+            if pending and migrations.applied(database):
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                 shutil.copy2(path, path.with_name(f"{path.stem}-before-{pending[0].name}.db"))
-            MIGRATIONS.apply(Database(connection))
+            migrations.apply(database)
     except OSError as error:
         raise Unavailable(
             f"Cannot write to {path.parent}: {error.strerror or error}.",
@@ -110,10 +114,11 @@ def check_version(path: Path) -> None:
 
 
 def _pending(path: Path) -> bool:
-    known = {migration.name for migration in MIGRATIONS._migrations}
     with reading(path) as connection:
+        migrations, database = _migrations(connection)
+        known = {migration.name for migration in migrations._migrations}
         try:
-            applied = {m.name for m in MIGRATIONS.applied(Database(connection))}
+            applied = {m.name for m in migrations.applied(database)}
         except sqlite3.DatabaseError as error:
             raise Unavailable(
                 f"{path} is not a Luthier database: {error}.",
@@ -126,3 +131,12 @@ def _pending(path: Path) -> bool:
             hint="Update Luthier, or point LUTHIER_HOME at another folder.",
         )
     return bool(known - applied)
+
+
+def _migrations(connection: sqlite3.Connection) -> tuple[Migrations, Database]:
+    # sqlite-utils imports pandas: half a second that importing a page need not wait for.
+    from sqlite_utils import Database  # noqa: PLC0415
+
+    from tools.history.migrations import MIGRATIONS  # noqa: PLC0415
+
+    return MIGRATIONS, Database(connection)
