@@ -1,7 +1,9 @@
 """How long `import gradio`, `import ui.web.app` and `luthier --help` take, in fresh processes.
 
 The page may cost at most half a second more than Gradio itself: the agent, the tools and their
-libraries are imported after it is served. `luthier --help` should answer within half a second.
+libraries are imported after it is served. Both are measured in one process, one after the other,
+since a busy moment between two processes is longer than the difference. `luthier --help` should
+answer within half a second.
 """
 
 from __future__ import annotations
@@ -14,21 +16,23 @@ import time
 _IMPORT = """
 import sys, time
 start = time.perf_counter()
-__import__(sys.argv[1])
-took = time.perf_counter() - start
+import gradio
+then = time.perf_counter()
+import ui.web.app
+end = time.perf_counter()
 heavy = ("torch", "transformers", "peft", "trl", "onnxruntime", "sklearn", "langchain", "langgraph")
-print(took, ",".join(name for name in heavy if name in sys.modules))
+print(then - start, end - then, ",".join(name for name in heavy if name in sys.modules))
 """
 _HELP = "import sys; from ui.cli import run; sys.exit(run(['--help']))"
 REPEATS = 5
 
 
-def measure_import(module: str) -> tuple[float, str]:
-    """Return the seconds one import takes in a new process, and which heavy modules it brought."""
-    command = [sys.executable, "-c", _IMPORT, module]
+def measure_imports() -> tuple[float, float, str]:
+    """Return the seconds for Gradio, the seconds the page adds, and the heavy modules it brought."""
+    command = [sys.executable, "-c", _IMPORT]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
-    took, _, heavy = done.stdout.strip().partition(" ")
-    return float(took), heavy
+    gradio, page, *heavy = done.stdout.split()
+    return float(gradio), float(page), " ".join(heavy)
 
 
 def measure_help() -> float:
@@ -39,22 +43,18 @@ def measure_help() -> float:
 
 
 def main() -> str:
-    """Measure all in turn, so that a busy moment slows all; return a Markdown table."""
-    measure_import("ui.web.app")  # fills the caches
+    """Measure in turn, so that a busy moment slows all; return a Markdown table."""
+    measure_imports()  # fills the caches
     measure_help()
-    gradio, app, help_ = [], [], []
-    heavy = ""
-    for _ in range(REPEATS):
-        gradio.append(measure_import("gradio")[0])
-        took, heavy = measure_import("ui.web.app")
-        app.append(took)
-        help_.append(measure_help())
-    rows = [("import gradio", gradio), ("import ui.web.app", app), ("luthier --help", help_)]
+    imports = [measure_imports() for _ in range(REPEATS)]
+    rows = [
+        ("import gradio", [gradio for gradio, _, _ in imports]),
+        ("import ui.web.app adds (bar: 0.5)", [page for _, page, _ in imports]),
+        ("luthier --help (bar: 0.5)", [measure_help() for _ in range(REPEATS)]),
+    ]
     lines = [f"| what, {REPEATS} fresh processes each | fastest, s | median, s |", "|---|---|---|"]
     lines += [f"| {n} | {min(v):.3f} | {statistics.median(v):.3f} |" for n, v in rows]
-    over = min(app) - min(gradio), statistics.median(app) - statistics.median(gradio)
-    lines.append(f"| ui.web.app over gradio (bar: 0.5) | {over[0]:.3f} | {over[1]:.3f} |")
-    brought = heavy or "none"
+    brought = imports[-1][2] or "none"
     table = "\n".join([*lines, "", f"Heavy libraries that `ui.web.app` imports: {brought}."])
     print(table)
     return table
