@@ -28,7 +28,7 @@ REPEATS = 5
 
 
 def measure_imports() -> tuple[float, float, str]:
-    """Return the seconds for Gradio, the seconds the page adds, and the heavy modules it brought."""
+    """Return the seconds for Gradio, those the page adds, and the heavy modules it brought."""
     command = [sys.executable, "-c", _IMPORT]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
     gradio, page, *heavy = done.stdout.split()
