@@ -143,9 +143,11 @@ def _show_error(error: ToolError, as_json: bool) -> int:
 @click.pass_context
 def _open_app(click_ctx: click.Context, port: int | None) -> None:
     if click_ctx.invoked_subcommand is None:
-        from ui.web.launch import serve_app  # noqa: PLC0415  # gradio takes seconds to import
+        start_face("web")  # settles what happened to jobs while no face was open
+        from ui.web.app import launch  # noqa: PLC0415  # gradio takes seconds to import
 
-        serve_app(read_settings(), port=port)
+        settings = read_settings()
+        launch(settings, port=settings.port if port is None else port, open_browser=True)
 
 
 def _own_commands() -> list[click.Command]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sqlite3
 from pathlib import Path
 
@@ -166,3 +167,11 @@ def test_a_plan_without_yes_starts_nothing(
     assert document["plan_hash"]
     assert run(["jobs", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == []
+
+
+def test_a_port_in_use_is_named(person: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert str(port) in _refused(capsys, "--port", str(port))
