@@ -15,7 +15,7 @@ from tools.advise.memory import Workload, estimate_memory
 from tools.advise.models import ModelInfo
 from tools.advise.wishes import PlanRequest
 from tools.datasets.manifest import Manifest
-from tools.history.spec import Device, Method, Precision, TrainingSpec
+from tools.history.spec import Device, Precision, TrainingSpec
 
 MAY_CHANGE = ("batch_size", "gradient_accumulation", "gradient_checkpointing")
 """What the memory ladder may change without asking: none of these changes the objective."""
@@ -187,7 +187,7 @@ def _explain_method(
 
 def _spec(draft: Draft, work: Workload, accumulation: int) -> TrainingSpec:
     request, model, manifest = draft.request, draft.model, draft.manifest
-    method = cast(Method, work.method)
+    method = work.method
     epochs = draft.pick("epochs", defaults.epochs(draft.rows, model))
     per_epoch = max(1, math.ceil(draft.rows / (work.batch * accumulation)))
     steps = request.max_steps or math.ceil(epochs * per_epoch)

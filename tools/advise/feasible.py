@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
+from tools import methods
 from tools.advise.compatibility import reaches_target
 from tools.advise.figures import MemoryEstimate
 from tools.advise.hardware import Machine, disk_free_gib
@@ -12,10 +13,9 @@ from tools.advise.models import ModelInfo, catalogue, from_catalogue
 from tools.advise.solver import what_fits
 from tools.advise.wishes import PlanRequest
 from tools.errors import BadInput, Refused
-from tools.history.spec import Engine, Method, TrainingSpec
+from tools.history.spec import Engine, TrainingSpec
 from tools.settings import Settings
 
-METHODS: tuple[str, ...] = get_args(Method)
 ENGINES: tuple[str, ...] = get_args(Engine)
 _ADAPTER_WISHES = ("rank", "alpha", "dropout", "target_modules")
 
@@ -27,11 +27,8 @@ def check_wishes(request: PlanRequest, model: ModelInfo, machine: Machine) -> No
         BadInput: An unknown method or engine.
         Refused: Contradictory wishes (`preflight`).
     """
-    if request.method is not None and request.method not in METHODS:
-        raise BadInput(
-            f"Luthier cannot train with the method {request.method!r}.",
-            hint=f"It trains with: {', '.join(METHODS)}.",
-        )
+    if request.method is not None:
+        methods.method(request.method)
     if request.engine is not None and request.engine not in ENGINES:
         raise BadInput(
             f"Luthier cannot train with the engine {request.engine!r}.",

@@ -8,13 +8,29 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-JobKind = Literal["train", "evaluate", "export"]
+JobKind = Literal["train", "search", "evaluate", "export"]
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled", "interrupted", "lost"]
 UNFINISHED: frozenset[JobState] = frozenset({"queued", "running"})
 
-Method = Literal["full", "lora", "qlora", "dora"]
-Engine = Literal["single"]
-Objective = Literal["prompt_completion", "chat", "text"]
+Method = Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$", max_length=40)]
+"""A row of `data/methods.toml`: `full`, `lora`, `qlora`, `dora`, `ia3`, `prompt_tuning`, …"""
+Engine = Literal["single", "ddp", "zero1", "zero2", "zero3", "fsdp"]
+Objective = Literal[
+    "prompt_completion",
+    "chat",
+    "text",
+    "dpo",
+    "kto",
+    "orpo",
+    "sequence_classification",
+    "token_classification",
+    "grpo",
+]
+Loss = Literal["cross_entropy", "label_smoothing", "focal", "contrastive"]
+Quantization = Literal["none", "nf4", "nf4-dq", "int8"]
+Optimizer = Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "adafactor", "sgd"]
+Batching = Literal["grouped", "packed", "padded"]
+Offload = Literal["none", "optimizer", "parameters"]
 Precision = Literal["float32", "bfloat16", "float16"]
 ExportFormat = Literal["onnx", "merged", "adapter"]
 OnnxPrecision = Literal["fp32", "fp16", "int4"]
@@ -40,6 +56,16 @@ class TrainingSpec(Spec):
         warmup_ratio: Share of the steps in which the learning rate rises.
         max_minutes: Budget; the run stops with its best checkpoint when it is used up.
         may_change: What may be changed without asking again if memory runs out.
+        quantization: How the frozen base is stored; `none` leaves it to the method's own row.
+        initialisation: How a new adapter starts, in PEFT's words (`default`, `pissa`, …).
+        modules_to_save: Modules trained whole beside the adapter.
+        loss_weight: Strength of the named loss: smoothing, focal gamma or margin; None its default.
+        loss_entry_point: Name of an installed `luthier.losses` entry point, instead of `loss`.
+        beta: How far a preference objective may move from the base; None its usual value.
+        rewards: Names of shipped reward functions, for `grpo`.
+        batching: How rows share a batch: by similar length, packed end to end, or as they come.
+        processes: Processes on this node; `nodes` machines hold as many each.
+        probe: Whether a few real steps are tried first.
     """
 
     kind: Literal["train"] = "train"
@@ -79,6 +105,40 @@ class TrainingSpec(Spec):
     max_minutes: float | None = Field(default=None, gt=0)
     seed: int = 17
     may_change: tuple[str, ...] = ()
+    quantization: Quantization = "none"
+    initialisation: str = Field(default="default", max_length=40)
+    modules_to_save: tuple[str, ...] = ()
+    optimizer: Optimizer = "adamw"
+    attention: Literal["auto", "eager", "sdpa", "flash"] = "auto"
+    activation_offload: bool = False
+    batching: Batching = "grouped"
+    loss: Loss = "cross_entropy"
+    loss_weight: float | None = Field(default=None, ge=0, le=100)
+    loss_entry_point: str | None = Field(default=None, max_length=200)
+    beta: float | None = Field(default=None, gt=0, le=100)
+    rewards: tuple[str, ...] = ()
+    processes: int = Field(default=1, ge=1, le=1024)
+    nodes: int = Field(default=1, ge=1, le=1024)
+    offload: Offload = "none"
+    probe: bool = True
+
+
+class SearchSpec(Spec):
+    """Try several variants of one training run, each a child job that inherits the approval.
+
+    Attributes:
+        base: The run that is varied.
+        space: Field of the run → the values it may take, or the ends of a range.
+        max_minutes: Budget of the whole search; no trial starts, or goes on, after it.
+    """
+
+    kind: Literal["search"] = "search"
+    base: TrainingSpec
+    space: dict[str, tuple[float, ...] | tuple[str, ...]]
+    trials: int = Field(default=10, ge=1, le=1000)
+    max_minutes: float | None = Field(default=None, gt=0)
+    sampler: Literal["tpe", "random"] = "tpe"
+    seed: int = 17
 
 
 class EvaluationSpec(Spec):
@@ -112,11 +172,11 @@ class ExportSpec(Spec):
     parity_rows: int = Field(default=64, ge=1, le=4096)
 
 
-JobSpec = Annotated[TrainingSpec | EvaluationSpec | ExportSpec, Field(discriminator="kind")]
-_ADAPTER: TypeAdapter[TrainingSpec | EvaluationSpec | ExportSpec] = TypeAdapter(JobSpec)
+AnySpec = TrainingSpec | SearchSpec | EvaluationSpec | ExportSpec
+_ADAPTER: TypeAdapter[AnySpec] = TypeAdapter(Annotated[AnySpec, Field(discriminator="kind")])
 
 
-def read_spec(document: str | bytes) -> TrainingSpec | EvaluationSpec | ExportSpec:
+def read_spec(document: str | bytes) -> AnySpec:
     """Read a spec from its JSON document."""
     return _ADAPTER.validate_json(document)
 
