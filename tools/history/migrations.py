@@ -75,3 +75,15 @@ def m003_datasets_and_notices(db: Database) -> None:
 def m004_predictions_beside_the_plan(db: Database) -> None:
     """What a plan was predicted to cost stands beside it, outside its hash."""
     db.execute("ALTER TABLE approvals ADD COLUMN predicted TEXT NOT NULL DEFAULT '{}'")
+
+
+@MIGRATIONS()
+def m005_ballots(db: Database) -> None:
+    """Blind comparisons: one row per judge and pair of answers; `choice` is null until cast."""
+    db.execute(
+        """CREATE TABLE ballots (
+            id TEXT PRIMARY KEY, job_id TEXT NOT NULL, pair INTEGER NOT NULL,
+            voter TEXT NOT NULL, place INTEGER NOT NULL, tuned_first INTEGER NOT NULL,
+            opened_at TEXT NOT NULL, choice TEXT, cast_at TEXT) STRICT"""
+    )
+    db.execute("CREATE UNIQUE INDEX ballots_once ON ballots (job_id, voter, pair)")

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tools.errors import NotFound
 from tools.history.approvals import Approvals
+from tools.history.ballots import Ballots
 from tools.history.database import check_version, migrate, reading, writing
 from tools.history.jobs import Jobs
 
@@ -58,12 +59,14 @@ class Store:
     Attributes:
         jobs: Jobs and events.
         approvals: Plans and consent.
+        ballots: Blind comparisons of answers.
     """
 
     def __init__(self, path: Path, clock: Callable[[], datetime]) -> None:
         self.path = path
         self.jobs = Jobs(path, clock)
         self.approvals = Approvals(path, clock)
+        self.ballots = Ballots(path, clock)
         self._clock = clock
 
     @classmethod
