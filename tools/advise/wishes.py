@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from tools.advise.figures import MemoryEstimate, Range, Reason, Verdict
 from tools.datasets.manifest import Manifest
-from tools.history.spec import Device, TrainingSpec
+from tools.history.spec import (
+    Batching,
+    Device,
+    Loss,
+    Objective,
+    Offload,
+    Optimizer,
+    Quantization,
+    TrainingSpec,
+)
 
 if TYPE_CHECKING:
     from tools.advise.hardware import Machine
@@ -19,8 +28,11 @@ if TYPE_CHECKING:
 class PlanRequest(BaseModel):
     """Every optional wish of `start_training`; None means: choose. `path` is the data.
 
+    What is named like a field of `TrainingSpec` means what it means there.
+
     Attributes:
-        target: Where the tuned model will run: `onnx-cpu`, `onnx-cuda`, `gguf`, `hf`.
+        target: Where the tuned model will run: `onnx-cpu`, `onnx-cuda`, `gguf`, `hf`, `hosted`.
+        processes: Processes that share the work; with an engine for several, one per card.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,6 +63,25 @@ class PlanRequest(BaseModel):
     device: Device | None = None
     gradient_checkpointing: bool | None = None
     seed: int | None = None
+    objective: Objective | None = None
+    loss: Loss | None = None
+    loss_weight: float | None = Field(default=None, ge=0, le=100)
+    loss_entry_point: str | None = Field(default=None, max_length=200)
+    beta: float | None = Field(default=None, gt=0, le=100)
+    rewards: tuple[str, ...] | None = None
+    batching: Batching | None = None
+    quantization: Quantization | None = None
+    initialisation: str | None = Field(default=None, max_length=40)
+    modules_to_save: tuple[str, ...] | None = None
+    optimizer: Optimizer | None = None
+    attention: Literal["auto", "eager", "sdpa", "flash"] | None = None
+    activation_offload: bool | None = None
+    offload: Offload | None = None
+    processes: int | None = Field(default=None, ge=1, le=1024)
+    nodes: int | None = Field(default=None, ge=1, le=1024)
+    probe: bool | None = None
+    warmup_ratio: float | None = Field(default=None, ge=0, le=1)
+    lr_scheduler: Literal["cosine", "linear", "constant"] | None = None
 
 
 @dataclass(frozen=True)
