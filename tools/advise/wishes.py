@@ -41,17 +41,30 @@ class PlanRequest(BaseModel):
     goal: str | None = None
     model: str | None = None
     method: str | None = None
-    engine: str | None = None
+    engine: Engine | None = None
+    objective: Objective | None = None
     rank: int | None = Field(default=None, ge=1, le=1024)
     alpha: int | None = Field(default=None, ge=1, le=4096)
     dropout: float | None = Field(default=None, ge=0, le=0.9)
     target_modules: str | tuple[str, ...] | None = None
+    modules_to_save: tuple[str, ...] | None = None
+    initialisation: str | None = None
+    quantization: Quantization | None = None
     epochs: float | None = Field(default=None, gt=0, le=1000)
     max_steps: int | None = Field(default=None, ge=1)
     learning_rate: float | None = Field(default=None, gt=0, le=1)
+    lr_scheduler: Literal["cosine", "linear", "constant"] | None = None
+    warmup_ratio: float | None = Field(default=None, ge=0, le=1)
+    optimizer: Optimizer | None = None
     batch_size: int | None = Field(default=None, ge=1, le=4096)
     gradient_accumulation: int | None = Field(default=None, ge=1, le=4096)
+    batching: Batching | None = None
     max_length: int | None = Field(default=None, ge=8)
+    loss: Loss | None = None
+    loss_weight: float | None = Field(default=None, ge=0, le=100)
+    loss_entry_point: str | None = None
+    beta: float | None = Field(default=None, gt=0, le=100)
+    rewards: tuple[str, ...] | None = None
     weight_decay: float | None = Field(default=None, ge=0, le=1)
     eval_fraction: float | None = Field(default=None, gt=0, lt=1)
     dedupe: bool | None = None
@@ -62,6 +75,10 @@ class PlanRequest(BaseModel):
     target: str | None = None
     device: Device | None = None
     gradient_checkpointing: bool | None = None
+    processes: int | None = Field(default=None, ge=1, le=1024)
+    nodes: int | None = Field(default=None, ge=1, le=1024)
+    offload: Offload | None = None
+    probe: bool | None = None
     seed: int | None = None
     objective: Objective | None = None
     loss: Loss | None = None
