@@ -48,8 +48,97 @@ class Progress(Event):
     eta_s: float | None = None
 
 
+class RunSetup(Event):
+    """What is trained, on what: told once, after loading.
+
+    Attributes:
+        parameters, trained_parameters: Weights of the whole model, and those that are trained.
+        memory_limit_gib: What the run may use at most on its device.
+        bfloat16: Whether the device computes in bfloat16.
+        template_hash: Of the chat template that rows are rendered with.
+        pad_token_id, stop_token_ids: What fills gaps, and what ends an answer.
+        loader_workers: Processes that prepare batches beside the training.
+    """
+
+    kind: Literal["setup"] = "setup"
+    model: str = ""
+    parameters: int | None = None
+    trained_parameters: int | None = None
+    context_tokens: int | None = None
+    device: str = "cpu"
+    gpu: str | None = None
+    gpus: int = 0
+    cpu_cores: int | None = None
+    memory_limit_gib: float | None = None
+    bfloat16: bool | None = None
+    driver: str | None = None
+    cuda: str | None = None
+    template_hash: str | None = None
+    pad_token_id: int | None = None
+    stop_token_ids: tuple[int, ...] = ()
+    loader_workers: int | None = None
+
+
+class DataSeen(Event):
+    """What the rows look like to the trainer: told once, before the first step. Shares are 0..1.
+
+    Attributes:
+        overlap_rows: Held-out rows whose input is also trained on.
+        conflicting_rows: Training rows whose very input stands there with another answer too.
+        answer_in_input_share: Rows whose input already holds its own label, and no other.
+        predictable: Accuracy of counting words (TF-IDF), out of fold, on the training labels.
+        doubtful_share: Rows whose label that simple model contradicts with confidence.
+        majority_share: Rows with the most frequent label.
+        unseen_words_share: Words of held-out inputs that no training input has; beside it the
+            same for training rows held out at random, as a yardstick.
+        eval_majority_share, eval_predictable: As above, of the held-out rows.
+        trained_token_share: Tokens that count in the loss, of those after a row's first.
+        truncated_share: Rows that were longer than the limit.
+        answers_cut_share: Rows that lost a part of their answer.
+        stop_trained_share: Rows whose answer ends with a token that stops the model.
+        padding_share: Padding in the batches as they are formed.
+        tokenize_s: Seconds it took to turn rows into tokens.
+    """
+
+    kind: Literal["data"] = "data"
+    rows: int | None = None
+    eval_rows: int | None = None
+    overlap_rows: int | None = None
+    conflicting_rows: int | None = None
+    answer_in_input_share: float | None = None
+    predictable: float | None = None
+    eval_predictable: float | None = None
+    doubtful_share: float | None = None
+    majority_share: float | None = None
+    label_counts: dict[str, int] = Field(default_factory=dict)
+    eval_label_counts: dict[str, int] = Field(default_factory=dict)
+    unseen_words_share: float | None = None
+    expected_unseen_words_share: float | None = None
+    tokens_p50: float | None = None
+    tokens_p95: float | None = None
+    tokens_longest: int | None = None
+    eval_tokens_p50: float | None = None
+    trained_token_share: float | None = None
+    truncated_share: float | None = None
+    answers_cut_share: float | None = None
+    stop_trained_share: float | None = None
+    padding_share: float | None = None
+    tokenize_s: float | None = None
+
+
 class StepMetrics(Event):
-    """Measured at a training step. Memory is this process's resident size (or GPU allocation)."""
+    """Measured at a training step. Memory is this process's resident size (or GPU allocation).
+
+    Attributes:
+        not_finite: Names of the quantities that were not a number, and stand as null.
+        eval_s: Seconds that this evaluation took.
+        step_s: Seconds per optimiser step since the last such event.
+        padding_share: Padding among the tokens of the batches since then.
+        data_wait_share: Share of that time spent waiting for the next batch.
+        memory_reserved_gib: What the allocator holds, used or not.
+        memory_limit_gib: What there is.
+        gpu_utilization: 0..1.
+    """
 
     kind: Literal["metrics"] = "metrics"
     step: int
@@ -60,6 +149,15 @@ class StepMetrics(Event):
     grad_norm: float | None = None
     tokens_per_s: float | None = None
     memory_gib: float | None = None
+    not_finite: tuple[str, ...] = ()
+    eval_accuracy: float | None = None
+    eval_s: float | None = None
+    step_s: float | None = None
+    padding_share: float | None = None
+    data_wait_share: float | None = None
+    memory_reserved_gib: float | None = None
+    memory_limit_gib: float | None = None
+    gpu_utilization: float | None = None
 
 
 class AttemptChanged(Event):
@@ -88,12 +186,19 @@ class CheckpointSaved(Event):
 
 
 class SampleGenerated(Event):
-    """One generation, for the eye. Prompt and answer are untrusted text."""
+    """One generation, for the eye. Prompt and answer are untrusted text.
+
+    Attributes:
+        step: Training step it was made after; 0 or null before training.
+        stopped: It ended by itself, not by reaching its longest length.
+    """
 
     kind: Literal["sample"] = "sample"
     prompt: str
     answer: str
     stopped: bool
+    step: int | None = None
+    tokens: int | None = None
 
 
 class Warned(Event):
@@ -113,10 +218,57 @@ class Failed(Event):
     refused_by: str | None = None
 
 
+class Timed(Event):
+    """Where the time of the run went, in seconds; told at its end."""
+
+    kind: Literal["timing"] = "timing"
+    load_s: float | None = None
+    tokenize_s: float | None = None
+    train_s: float | None = None
+    data_wait_s: float | None = None
+    eval_s: float | None = None
+    save_s: float | None = None
+
+
+class Judged(Event):
+    """The tuned model on held-out rows against its base; told at the end.
+
+    Attributes:
+        excluded: Held-out rows left out because they were trained on.
+        predictions, expected: How often each label was said, and should have been.
+        answers_stopped_share: Generated answers that ended by themselves.
+        general_loss, base_general_loss: Loss per token on general text that has nothing to do
+            with the task: what tuning made the model forget.
+        adapter_effect: Largest difference of logits between tuned model and base, relative to
+            their spread; 0 means that tuning has no effect.
+        template_hash: Of the chat template that the rows were judged with.
+    """
+
+    kind: Literal["judged"] = "judged"
+    n: int | None = None
+    excluded: int | None = None
+    accuracy: float | None = None
+    base_accuracy: float | None = None
+    macro_f1: float | None = None
+    majority_share: float | None = None
+    tfidf_accuracy: float | None = None
+    eval_loss: float | None = None
+    base_eval_loss: float | None = None
+    predictions: dict[str, int] = Field(default_factory=dict)
+    expected: dict[str, int] = Field(default_factory=dict)
+    answers_stopped_share: float | None = None
+    general_loss: float | None = None
+    base_general_loss: float | None = None
+    adapter_effect: float | None = None
+    template_hash: str | None = None
+
+
 AnyEvent = (
     StateChanged
     | PhaseStarted
     | Progress
+    | RunSetup
+    | DataSeen
     | StepMetrics
     | AttemptChanged
     | GatePassed
@@ -124,6 +276,8 @@ AnyEvent = (
     | SampleGenerated
     | Warned
     | Failed
+    | Timed
+    | Judged
 )
 EVENT: TypeAdapter[AnyEvent] = TypeAdapter(Annotated[AnyEvent, Field(discriminator="kind")])
 """Reads and checks an event from its JSON-like form."""

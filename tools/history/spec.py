@@ -66,6 +66,7 @@ class TrainingSpec(Spec):
         batching: How rows share a batch: by similar length, packed end to end, or as they come.
         processes: Processes on this node; `nodes` machines hold as many each.
         probe: Whether a few real steps are tried first.
+        cures: Id of the job whose trouble this run is meant to cure.
     """
 
     kind: Literal["train"] = "train"
@@ -121,6 +122,7 @@ class TrainingSpec(Spec):
     nodes: int = Field(default=1, ge=1, le=1024)
     offload: Offload = "none"
     probe: bool = True
+    cures: str | None = Field(default=None, max_length=100)
 
 
 class SearchSpec(Spec):
