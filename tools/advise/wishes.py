@@ -12,6 +12,7 @@ from tools.datasets.manifest import Manifest
 from tools.history.spec import (
     Batching,
     Device,
+    Engine,
     Loss,
     Objective,
     Offload,
@@ -48,24 +49,27 @@ class PlanRequest(BaseModel):
     dropout: float | None = Field(default=None, ge=0, le=0.9)
     target_modules: str | tuple[str, ...] | None = None
     modules_to_save: tuple[str, ...] | None = None
-    initialisation: str | None = None
+    initialisation: str | None = Field(default=None, max_length=40)
     quantization: Quantization | None = None
     epochs: float | None = Field(default=None, gt=0, le=1000)
     max_steps: int | None = Field(default=None, ge=1)
     learning_rate: float | None = Field(default=None, gt=0, le=1)
     lr_scheduler: Literal["cosine", "linear", "constant"] | None = None
     warmup_ratio: float | None = Field(default=None, ge=0, le=1)
+    weight_decay: float | None = Field(default=None, ge=0, le=1)
     optimizer: Optimizer | None = None
     batch_size: int | None = Field(default=None, ge=1, le=4096)
     gradient_accumulation: int | None = Field(default=None, ge=1, le=4096)
     batching: Batching | None = None
     max_length: int | None = Field(default=None, ge=8)
+    gradient_checkpointing: bool | None = None
+    attention: Literal["auto", "eager", "sdpa", "flash"] | None = None
+    activation_offload: bool | None = None
     loss: Loss | None = None
     loss_weight: float | None = Field(default=None, ge=0, le=100)
-    loss_entry_point: str | None = None
+    loss_entry_point: str | None = Field(default=None, max_length=200)
     beta: float | None = Field(default=None, gt=0, le=100)
     rewards: tuple[str, ...] | None = None
-    weight_decay: float | None = Field(default=None, ge=0, le=1)
     eval_fraction: float | None = Field(default=None, gt=0, lt=1)
     dedupe: bool | None = None
     input_column: str | None = None
@@ -74,31 +78,11 @@ class PlanRequest(BaseModel):
     minutes: float | None = Field(default=None, gt=0)
     target: str | None = None
     device: Device | None = None
-    gradient_checkpointing: bool | None = None
     processes: int | None = Field(default=None, ge=1, le=1024)
     nodes: int | None = Field(default=None, ge=1, le=1024)
     offload: Offload | None = None
     probe: bool | None = None
     seed: int | None = None
-    objective: Objective | None = None
-    loss: Loss | None = None
-    loss_weight: float | None = Field(default=None, ge=0, le=100)
-    loss_entry_point: str | None = Field(default=None, max_length=200)
-    beta: float | None = Field(default=None, gt=0, le=100)
-    rewards: tuple[str, ...] | None = None
-    batching: Batching | None = None
-    quantization: Quantization | None = None
-    initialisation: str | None = Field(default=None, max_length=40)
-    modules_to_save: tuple[str, ...] | None = None
-    optimizer: Optimizer | None = None
-    attention: Literal["auto", "eager", "sdpa", "flash"] | None = None
-    activation_offload: bool | None = None
-    offload: Offload | None = None
-    processes: int | None = Field(default=None, ge=1, le=1024)
-    nodes: int | None = Field(default=None, ge=1, le=1024)
-    probe: bool | None = None
-    warmup_ratio: float | None = Field(default=None, ge=0, le=1)
-    lr_scheduler: Literal["cosine", "linear", "constant"] | None = None
 
 
 @dataclass(frozen=True)
