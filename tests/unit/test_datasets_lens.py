@@ -109,9 +109,9 @@ def test_a_template_cannot_reach_out_of_its_sandbox(starter: ModelText) -> None:
 
 def test_inspect_shows_the_lens(ctx: Context, starter: ModelText) -> None:
     report = inspect_file(ctx, "data/samples/support_tickets.csv", lens=True, sample_rows=2)
-    assert report.lens is not None
-    assert len(report.lens.rows) == 2
-    assert 0 < report.lens.trained_share < 0.5
+    assert report.lens is not None and report.lens_about is not None
+    assert len(report.lens) == 2
+    assert 0 < report.lens_about.trained_share < 0.5
     assert "Label lens" in report.text()
     assert report.token_lengths is not None
     assert "starter" in report.token_lengths.basis

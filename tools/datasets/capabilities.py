@@ -8,7 +8,7 @@ from pydantic import Field
 
 from tools.catalog import capability
 from tools.context import Context
-from tools.datasets.fixes import Fix
+from tools.datasets.cures import Fix
 from tools.datasets.hub import cached, destination
 from tools.datasets.inspect import inspect_file
 from tools.datasets.locate import wanted_from_hub

@@ -5,8 +5,8 @@ from __future__ import annotations
 import html
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, get_args
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from tools.datasets import patterns
 from tools.datasets.gather import Gathered
@@ -15,23 +15,10 @@ from tools.datasets.mapping import Mapping
 from tools.datasets.outliers import outlier_indices
 from tools.datasets.row import Row
 
-Fix = Literal[
-    "broken_encoding",
-    "contradictory_labels",
-    "control_tokens",
-    "html_debris",
-    "identical_pairs",
-    "instruction_text",
-    "label_variants",
-    "near_duplicates",
-    "outlier_lengths",
-    "personal_data",
-    "secrets",
-]
-FIXES: tuple[Fix, ...] = get_args(Fix)
-ALWAYS: tuple[Fix, ...] = ("control_tokens",)
-"""Applied unasked: left alone, these would train something else than the text says."""
-
+DROPPED_WHERE_SEEN = frozenset(
+    {"secrets", "instruction_text", "identical_pairs", "inconsistent_format"}
+)
+"""Fixes that drop the rows in which the checks of single rows saw the problem."""
 _UNUSED = frozenset({"ignored", "id", "verdict", "tools"})
 _BLOCK = re.compile(r"</?(?:p|br|div|li|tr|h[1-6])(?:\s[^<>]{0,300})?/?>", re.I)
 _TAG = re.compile(rf"</?(?:{patterns.TAGS})(?:\s[^<>]{{0,300}})?/?>", re.I)
@@ -133,7 +120,7 @@ def dropped(fix: str, found: Gathered, mapping: Mapping, flagged: dict[str, list
     Args:
         flagged: Code → source row numbers, from the checks of single rows.
     """
-    if fix in ("secrets", "instruction_text", "identical_pairs"):
+    if fix in DROPPED_WHERE_SEEN:
         numbers = set(flagged.get(fix, ()))
         return {i for i, number in enumerate(found.numbers) if number in numbers}
     if fix == "near_duplicates":
@@ -161,8 +148,3 @@ def spelling(labels: dict[str, int]) -> dict[str, str]:
         best = max(names, key=lambda name: (labels[name], name))
         chosen.update({name: best for name in names if name != best})
     return chosen
-
-
-def all_fixes(wished: Sequence[str] | None) -> list[str]:
-    """Return the fixes to apply, in a fixed order, with those that always are."""
-    return [fix for fix in FIXES if fix in ALWAYS or fix in (wished or ())]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tools.context import Context
 from tools.datasets.checks import RowChecks
@@ -11,14 +12,8 @@ from tools.datasets.choose import ASK_BELOW, Reading, choose, describe
 from tools.datasets.example import Example
 from tools.datasets.gather import Gathered, gather
 from tools.datasets.large import LOOK_SECONDS, facts_of, with_facts
-from tools.datasets.lens import (
-    LensPreview,
-    TokenLengths,
-    lens_or_reason,
-    model_text,
-    token_lengths,
-    truncation,
-)
+from tools.datasets.lengths import TokenLengths, token_lengths, truncation
+from tools.datasets.lens import LensPreview, lens_or_reason, model_text
 from tools.datasets.limits import Deadline
 from tools.datasets.locate import Located, find_source
 from tools.datasets.mapping import Mapping
@@ -49,6 +44,17 @@ class Measured:
     lengths: TokenLengths | None
     lens: LensPreview | None
     problems: list[Problem]
+
+    def fields(self) -> dict[str, Any]:
+        """Return the report's fields that hold this."""
+        return {
+            "token_lengths": self.lengths,
+            "length_histogram": list(self.lengths.histogram) if self.lengths else [],
+            "cut_shares": self.lengths.cut if self.lengths else {},
+            "problems": self.problems,
+            "lens": self.lens.rows if self.lens else None,
+            "lens_about": self.lens.about if self.lens else None,
+        }
 
 
 def _measure(ctx: Context, found: Gathered, problems: Sequence[Problem], view: View) -> Measured:
@@ -122,11 +128,9 @@ def _report(
         objective=mapping.objective,
         columns=dict(mapping.columns),
         label_counts=found.label_counts(),
-        token_lengths=measured.lengths,
         splits=dict(found.split_rows),
         languages=languages(found),
-        problems=measured.problems,
-        lens=measured.lens,
+        **measured.fields(),
         preview=previews(found, view.rows),
         alternatives=list(reading.others),
         mapping=mapping,
@@ -158,11 +162,9 @@ def _inspect_version(ctx: Context, located: Located, view: View) -> DatasetRepor
         objective=manifest.objective,
         columns=dict(manifest.columns),
         label_counts=found.label_counts(),
-        token_lengths=measured.lengths,
         splits={str(name): count for name, count in manifest.splits.items()},
         languages=languages(found),
-        problems=measured.problems,
-        lens=measured.lens,
+        **measured.fields(),
         preview=previews(found, view.rows),
         alternatives=[],
         mapping=mapping,

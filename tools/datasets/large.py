@@ -6,7 +6,7 @@ from typing import Any
 
 from tools.datasets.choose import Reading
 from tools.datasets.gather import Gathered
-from tools.datasets.lens import CANDIDATE_LENGTHS, TokenLengths
+from tools.datasets.lengths import CANDIDATE_LENGTHS, TokenLengths
 from tools.datasets.problems import Problem, in_order, problem
 from tools.datasets.report import DatasetReport
 from tools.datasets.scan import Facts, is_large, scan

@@ -1,4 +1,4 @@
-"""The preview of the label lens, and token lengths, under a model's tokenizer and template."""
+"""The preview of the label lens under a model's tokenizer and template."""
 
 from __future__ import annotations
 
@@ -15,35 +15,8 @@ from tools.datasets.templates import ModelText, read_model_text
 from tools.datasets.tokens import tokenizer_folder
 from tools.errors import BadInput
 
-CANDIDATE_LENGTHS = (128, 256, 512, 1024, 2048, 4096)
-_COUNTED, _COUNTED_CHARACTERS = 1000, 500_000
-"""Rows and characters that are tokenized; the rest is scaled from them."""
-_CHARACTERS_PER_TOKEN = 4.0
-"""For English under large vocabularies; only where no tokenizer is at hand, and said so."""
 _CHECKED_ROWS = 64
 _SHOWN_TOKENS = 300
-
-
-class TokenLengths(BaseModel):
-    """Tokens per row, as the model reads it: template, question and answer.
-
-    Attributes:
-        basis: Which tokenizer counted; without one an estimate from characters.
-        sampled: Rows that were counted.
-        cut: Length → share of rows that would be cut at it.
-        per_epoch: Estimated tokens in one pass over all rows.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    p50: int
-    p95: int
-    p99: int
-    max: int
-    basis: str
-    sampled: int
-    cut: dict[str, float]
-    per_epoch: int
 
 
 class LensToken(BaseModel):
@@ -56,12 +29,25 @@ class LensToken(BaseModel):
     stop: bool
 
 
-class LensPreview(BaseModel):
-    """Rows as training sees them.
+class LensShown(BaseModel):
+    """One row as training sees it; its tokens are cut after 300.
+
+    Attributes:
+        note: What is trained of it, in words.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    row: int
+    tokens: list[LensToken]
+    note: str
+
+
+class LensAbout(BaseModel):
+    """Under which model the lens looked.
 
     Attributes:
         own_template: False where the model has no chat template and the fallback is used.
-        rows: Source row number → tokens, cut after 300.
         trained_share: Share of tokens that are learnt, over the rows looked at.
     """
 
@@ -69,13 +55,22 @@ class LensPreview(BaseModel):
 
     model: str
     own_template: bool
-    rows: dict[int, list[LensToken]]
     trained_share: float
+
+
+class LensPreview(BaseModel):
+    """Rows as training sees them, and what is wrong with that."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    about: LensAbout
+    rows: list[LensShown]
     problems: list[Problem]
 
-    def lines(self) -> list[str]:
-        """Return rows as text: what is trained stands between ⟦ and ⟧, a stop token as ■."""
-        return [f"row {row}: {_line(tokens)}" for row, tokens in self.rows.items()]
+
+def lens_lines(rows: Sequence[LensShown]) -> list[str]:
+    """Return rows as text: what is trained stands between ⟦ and ⟧, a stop token as ■."""
+    return [f"row {shown.row}: {_line(shown.tokens)}" for shown in rows]
 
 
 def model_text(ctx: Context, model: str | None) -> ModelText | None:
@@ -84,93 +79,6 @@ def model_text(ctx: Context, model: str | None) -> ModelText | None:
     if folder is None or not (folder / "tokenizer.json").is_file():
         return None
     return read_model_text(folder, model or "starter")
-
-
-def token_lengths(model: ModelText | None, found: Gathered) -> TokenLengths | None:
-    """Return percentiles of tokens per row from an even sample of the kept rows."""
-    if not found.kept:
-        return None
-    characters = sum(e.characters for _, e in found.kept)
-    step = max(1, len(found.kept) // _COUNTED, -(-characters // _COUNTED_CHARACTERS))
-    sample = [example for _, example in found.kept[::step]]
-    counts = sorted(_count(model, sample))
-    seen = sum(e.characters for e in sample)
-    overhead = _overhead(model, sample, counts)
-    per_character = max(sum(counts) - overhead * len(counts), 1) / max(seen, 1)
-    longest = max(counts[-1], round(max(found.lengths) * per_character + overhead))
-    return TokenLengths(
-        p50=_at(counts, 0.5),
-        p95=_at(counts, 0.95),
-        p99=_at(counts, 0.99),
-        max=longest,
-        basis=f"tokenizer of {model.name}" if model else "characters / 4, an estimate",
-        sampled=len(counts),
-        cut={
-            str(length): round(sum(c > length for c in counts) / len(counts), 4)
-            for length in CANDIDATE_LENGTHS
-        },
-        per_epoch=round(sum(found.lengths) * per_character + overhead * len(found.lengths)),
-    )
-
-
-def _count(model: ModelText | None, sample: Sequence[Example]) -> list[int]:
-    if model is None:
-        return [max(1, round(e.characters / _CHARACTERS_PER_TOKEN)) for e in sample]
-    texts = [_rendered(model, example) for example in sample]
-    encoded = model.tokenizer.encode_batch(texts, add_special_tokens=False)
-    return [len(item.ids) for item in encoded]
-
-
-def _rendered(model: ModelText, example: Example) -> str:
-    messages = example.messages or [*(example.prompt or []), *(example.completion or [])]
-    if not messages:
-        return example.text or example.answer
-    try:
-        return model.render(messages)
-    except BadInput:
-        return f"{example.asked}\n{example.answer}"  # the lens tells that the template refuses it
-
-
-def _overhead(model: ModelText | None, sample: Sequence[Example], counts: Sequence[int]) -> float:
-    """Return the tokens per row that the template adds."""
-    if model is None or not sample or sample[0].text is not None:
-        return 0.0
-    bare = model.tokenizer.encode_batch(
-        [f"{e.asked}{e.answer}" for e in sample[:100]], add_special_tokens=False
-    )
-    whole = sum(_count(model, sample[:100]))
-    return max(0.0, (whole - sum(len(item.ids) for item in bare)) / min(len(counts), 100))
-
-
-def _at(ordered: Sequence[int], share: float) -> int:
-    return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
-
-
-def truncation(
-    model: ModelText | None, lengths: TokenLengths | None, found: Gathered
-) -> list[Problem]:
-    """Return the problem of rows that are longer than the model can read."""
-    if model is None or model.context is None or lengths is None or lengths.max <= model.context:
-        return []
-    per_character = lengths.per_epoch / max(sum(found.lengths), 1)
-    rows = [
-        number
-        for number, length in zip(found.numbers, found.lengths, strict=True)
-        if length * per_character > model.context
-    ]
-    if not rows:
-        return []
-    return [
-        problem(
-            "truncation",
-            "warning",
-            f"{len(rows):,} rows are longer than the {model.context:,} tokens that {model.name} "
-            "reads; their beginning would be cut.",
-            "Shorten them, drop them with the fix `outlier_lengths`, or choose a model that reads "
-            "more.",
-            rows,
-        )
-    ]
 
 
 def lens_preview(
@@ -194,12 +102,25 @@ def lens_preview(
     tokens = sum(len(row.ids) for row in rows) or 1
     stops = set(model.stops)
     return LensPreview(
-        model=model.name,
-        own_template=model.own_template,
-        rows={row.row: _tokens(row, stops) for row in rows[: max(shown, 1)]},
-        trained_share=round(sum(row.trained for row in rows) / tokens, 4),
+        about=LensAbout(
+            model=model.name,
+            own_template=model.own_template,
+            trained_share=round(sum(row.trained for row in rows) / tokens, 4),
+        ),
+        rows=[
+            LensShown(row=row.row, tokens=_tokens(row, stops), note=_note(row, stops))
+            for row in rows[: max(shown, 1)]
+        ],
         problems=problems,
     )
+
+
+def _note(row: LensRow, stops: set[int]) -> str:
+    count = len(row.ids)
+    stop = any(label in stops for label in row.labels)
+    ends = "its end token is trained" if stop else "no end token is trained"
+    cut = f"; the first {_SHOWN_TOKENS} are shown" if count > _SHOWN_TOKENS else ""
+    return f"{row.trained:,} of {count:,} tokens are trained, {ends}{cut}"
 
 
 def _last_answers_only(model: ModelText) -> Problem:

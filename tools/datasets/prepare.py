@@ -18,7 +18,8 @@ from tools.datasets.arrange import plan_rows
 from tools.datasets.checks import RowChecks
 from tools.datasets.choose import choose, trainable
 from tools.datasets.example import Example
-from tools.datasets.fixes import Fix, TextFixes, all_fixes, spelling
+from tools.datasets.cures import Fix, all_fixes
+from tools.datasets.fixes import TextFixes, spelling
 from tools.datasets.gather import Gathered, examples, gather
 from tools.datasets.locate import Located, find_source
 from tools.datasets.manifest import Manifest, SplitName, read_manifest

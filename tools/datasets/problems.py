@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+from tools.datasets.cures import fix_arguments
 
 Severity = Literal["info", "warning", "error"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
@@ -22,6 +24,7 @@ class Problem(BaseModel):
         rows: Up to ten examples: row numbers, counted from 0 without the header.
         message: What was found, in words made by Luthier; values from rows never stand in it.
         fix: What to do about it.
+        fix_arguments: Arguments of `prepare_dataset` that do it; empty where none do.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,6 +35,7 @@ class Problem(BaseModel):
     rows: tuple[int, ...] = ()
     message: str
     fix: str
+    fix_arguments: dict[str, Any] = Field(default_factory=dict)
 
 
 def problem(
@@ -46,6 +50,7 @@ def problem(
         rows=tuple(listed[:EXAMPLES]),
         message=message,
         fix=fix,
+        fix_arguments=fix_arguments(code, severity),
     )
 
 

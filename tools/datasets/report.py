@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from tools.datasets.lens import LensPreview, TokenLengths
+from tools.datasets.lengths import LengthBin, TokenLengths
+from tools.datasets.lens import LensAbout, LensShown, lens_lines
 from tools.datasets.manifest import Manifest, Step
 from tools.datasets.mapping import Mapping
 from tools.datasets.problems import Problem
@@ -35,6 +36,8 @@ class DatasetReport(Report):
         columns: Source column → role.
         alternatives: Other readings, where it is not certain.
         version: Id of the prepared version, if this is one.
+        length_histogram: Usable rows by tokens; `cut_shares` length → share of rows that it cuts.
+        lens: Where asked: real rows token by token; `lens_about` under which model.
         sampled: True where single rows were only looked at in the time allowed, from the
             beginning; `looked_at` says how many. Counts are exact where `looked_at` is set.
     """
@@ -59,7 +62,10 @@ class DatasetReport(Report):
     alternatives: list[Mapping]
     mapping: Mapping
     template: str | None
-    lens: LensPreview | None = None
+    length_histogram: list[LengthBin] = []
+    cut_shares: dict[str, float] = {}
+    lens: list[LensShown] | None = None
+    lens_about: LensAbout | None = None
     version: str | None = None
     sampled: bool = False
     looked_at: int | None = None
@@ -86,8 +92,8 @@ class DatasetReport(Report):
         parts.append(self._problems())
         if self.preview:
             parts.append(untrusted_block("rows as they would be trained", self._shown(), 1200))
-        if self.lens:
-            parts.append(self._lens(self.lens))
+        if self.lens and self.lens_about:
+            parts.append(self._lens(self.lens, self.lens_about))
         if self.next_step:
             parts.append(self.next_step)
         return "\n".join(part for part in parts if part)
@@ -154,14 +160,14 @@ class DatasetReport(Report):
         return "\n".join(lines + ([f"- and {more} more"] if more > 0 else []))
 
     @staticmethod
-    def _lens(lens: LensPreview) -> str:
-        own = "its own chat template" if lens.own_template else "a plain template (it has none)"
-        model = shorten(disarm(lens.model), 80)
+    def _lens(rows: list[LensShown], about: LensAbout) -> str:
+        own = "its own chat template" if about.own_template else "a plain template (it has none)"
+        model = shorten(disarm(about.model), 80)
         said = (
-            f"Label lens: under {model} with {own}, {lens.trained_share:.0%} of the tokens are "
+            f"Label lens: under {model} with {own}, {about.trained_share:.0%} of the tokens are "
             "trained; the rest is masked. Trained text stands in double brackets, ■ is the end."
         )
-        return said + "\n" + untrusted_block("tokens as trained", lens.lines(), 1500)
+        return said + "\n" + untrusted_block("tokens as trained", lens_lines(rows), 1500)
 
     def _shown(self) -> list[str]:
         lines = []
