@@ -8,27 +8,21 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from assistant.brains.guided import replies, talk
-from assistant.brains.guided.corrections import (
-    after_no,
-    correct_plan,
-    follow_offer,
-    last_plan,
-    option_named,
-    plan_fragment,
-    undo,
-)
+from assistant.brains.guided.corrections import correct_plan, last_plan, undo
+from assistant.brains.guided.fragments import after_no, plan_fragment
+from assistant.brains.guided.offers import follow_offer, option_named
+from assistant.brains.guided.plan import Offered, Plan
 from assistant.brains.guided.runs import named_jobs
 from assistant.brains.guided.slots import named_paths, training_values
-from assistant.brains.guided.steps import Offered, Plan, plan_wish
+from assistant.brains.guided.steps import plan_wish
 from assistant.brains.guided.understand import (
-    Understanding,
-    Wish,
     is_deferred,
     names_a_term,
     second_opinion,
     understand,
 )
 from assistant.brains.guided.view import View
+from assistant.brains.guided.wishes import Understanding, Wish
 
 _ENDS = re.compile(r"\b(?:left|done|finish\w*|over|ready|longer|still|end|complete\w*)\b")
 _MOST_CALLS = 8

@@ -9,31 +9,20 @@ import re
 from typing import Any
 
 from assistant.brains.guided import quantities, references
+from assistant.brains.guided.patterns import phrase
 from assistant.brains.guided.view import View
 
 Args = dict[str, Any]
 
 _DATA_WORD = r"(?:data(?:sets?)?|files?|csv|jsonl?|rows|spreadsheet|table|tickets|reviews|examples|sheet|upload|attachment)"
-_DEFINITE = re.compile(
-    rf"\b(?:it|that|this|them|those|these|the same(?: one| data| file)?|same {_DATA_WORD}|(?:the|this|that|my|our|these|those) (?:\w+ )?{_DATA_WORD})\b"
-)
 _SAMPLE = re.compile(
     r"\b(?:sample|samples|example data|example file|demo data|demo|shipped|you (?:ship|come|came) with|you ship|comes? with you|built[- ]?in|bundled|example dataset|toy)\b"
 )
 _REJECTED = re.compile(
     r"(?:\bnot|\binstead of|\brather than|\bno longer|\bforget|n't (?:use|want|mean|take))(?: the)? $"
 )
-_KEEP_DUPLICATES = re.compile(
-    r"\b(?:don't|not|never|no|without|nor) (?:\w+ ){0,2}?(?:touch\w*|drop\w*|remov\w*|delet\w*|throw\w*)\b.{0,16}\b(?:duplicates?|copies|doubles|repeats)\b"
-    r"|\b(?:duplicates?|copies|doubles|repeats) (?:can |may |should |must |shall |are to )?(?:stay|remain|be kept|be left|alone)\b"
-    r"|\b(?:keep|leave|preserve|retain|allow)\b.{0,24}\b(?:duplicates?|copies|doubles|repeats)\b|\b(?:don't|no|without|never|not|skip)\b.{0,16}\b(?:dedupe|deduplicat\w*|remov\w+ (?:the )?duplicates|drop\w* (?:the )?duplicates)\b"
-)
 _WITHOUT_THEM = re.compile(
     r"\b(?:clean|prepare|version|make)\b.{0,30}\bwithout (?:them|those|these|the doubles|copies)\b"
-)
-_DEDUPE = re.compile(
-    r"\bdedupe\b|\b(?:drop|remove|throw|delete|without|rid of|no|strip|kill|eliminat|filter|weed|kick|toss|chuck|purge|cut)\w*\b.{0,20}\b(?:duplicates?|repeats|doubles|copies)\b"
-    r"|\b(?:duplicates?|repeats|doubles|copies)\b.{0,12}\b(?:out|gone|removed|dropped|kicked|thrown|deleted)\b"
 )
 
 
@@ -53,9 +42,9 @@ def training_values(view: View) -> Args:
         values["template"] = template
     if device := references.find_device(said.plain):
         values["device"] = device
-    if _KEEP_DUPLICATES.search(said.plain):
+    if phrase("KEEP_DUPLICATES").search(said.plain):
         values["dedupe"] = False
-    elif _DEDUPE.search(said.plain) or _WITHOUT_THEM.search(said.plain):
+    elif phrase("DEDUPE").search(said.plain) or _WITHOUT_THEM.search(said.plain):
         values["dedupe"] = True
     return values
 
@@ -93,7 +82,7 @@ def find_path(view: View, *, fallback: bool = True, clause: str | None = None) -
         return sample
     if matched := _by_words(view, plain):
         return matched
-    if view.path and (fallback or _DEFINITE.search(plain)):
+    if view.path and (fallback or phrase("DEFINITE").search(plain)):
         return view.path
     files = view.state.get("files", [])
     if len(files) == 1 and re.search(rf"\b(?:the|this|that|my|our) (?:\w+ )?{_DATA_WORD}\b", plain):

@@ -1,0 +1,174 @@
+"""Steps with runs there are: history, judging, export, trying, stopping, deleting."""
+
+# Patterns are easier to check in one line than wrapped.
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from assistant.brains.guided import references, talk
+from assistant.brains.guided.plan import Offered, Plan
+from assistant.brains.guided.runs import find_job, named_jobs
+from assistant.brains.guided.slots import Args, find_prompt, named_paths, only_offered
+from assistant.brains.guided.view import View
+from assistant.brains.guided.wishes import Wish
+
+
+def jobs(view: View, wish: Wish, offered: Offered) -> Plan:
+    """List runs."""
+    args: Args = {
+        "state": references.find_state(wish.clause),
+        "limit": references.find_limit(wish.clause),
+    }
+    if re.search(r"\b(?:best|worst|all|every|highest|lowest)\b", wish.clause) or (
+        args["state"] == "succeeded" and "good" in wish.clause
+    ):
+        args.pop("state")
+    return Plan(calls=[("list_jobs", only_offered(args, offered["list_jobs"]))])
+
+
+def with_job(
+    intent: str, tool: str, what: str, more: Callable[[View], Args] | None = None
+) -> Callable[[View, Wish, Offered], Plan]:
+    """Return a step with the run that is meant."""
+
+    def build(view: View, wish: Wish, offered: Offered) -> Plan:
+        job, choice = find_job(view, intent)
+        if job is None:
+            return _no_job(view, intent, what, choice)
+        args = only_offered({"job": job, **(more(view) if more else {})}, offered[tool])
+        return Plan(calls=[(tool, args)], memo={"job": job})
+
+    return build
+
+
+def _no_job(view: View, intent: str, what: str, choice: list[dict[str, Any]]) -> Plan:
+    if choice:
+        return Plan(
+            reply=talk.ask_which_run(choice, what),
+            memo={"need": {"intent": intent, "slot": "job", "args": {}}},
+        )
+    if view.waiting and intent in ("cancel", "show"):
+        return Plan(
+            reply="Nothing is running. A plan waits for your answer; Not now on its card drops it."
+        )
+    if intent == "cancel":
+        return Plan(reply="Nothing is running at the moment, so there is nothing to stop.")
+    if intent == "resume" and view.jobs:
+        return Plan(reply="No run was interrupted, so there is nothing to resume.")
+    return Plan(reply=talk.no_run(what))
+
+
+def show(view: View, wish: Wish, offered: Offered) -> Plan:
+    """Show one run, or several that are named."""
+    ids = named_jobs(view)
+    if len(ids) > 1:
+        return Plan(calls=[("show_job", {"job": job}) for job in ids[:4]], memo={"job": ids[0]})
+    return with_job("show", "show_job", "show")(view, wish, offered)
+
+
+def evaluate(view: View, wish: Wish, offered: Offered) -> Plan:
+    """Judge a run; where its worth is asked, show what is known of it first."""
+    plan = with_job("evaluate", "evaluate_model", "judge", _evaluation_values)(view, wish, offered)
+    soft = re.search(
+        r"\b(?:worth|any good|how (?:good|well)|better|improv\w*|help|pay off|accuracy|verdict|score|perplexity|f1|metrics)\b",
+        wish.clause,
+    )
+    if plan.calls and soft and "path" not in plan.calls[0][1]:
+        job = plan.calls[0][1]["job"]
+        done = next((j for j in view.trainings if j["id"] == job), {})
+        if done.get("state") != "succeeded":
+            return Plan(calls=[("show_job", {"job": job})], memo=plan.memo)
+        plan.calls.insert(0, ("show_job", {"job": job}))
+    return plan
+
+
+def _evaluation_values(view: View) -> Args:
+    paths = named_paths(view)
+    limit = re.search(
+        r"\b(?:on|with|only|first|just) (?:the )?(?:first )?(\d+) (?:rows|examples|samples)\b",
+        view.said.plain,
+    )
+    return {"path": paths[0] if paths else None, "limit": int(limit[1]) if limit else None}
+
+
+def export_values(view: View) -> Args:
+    """Return format, precision and device of an export."""
+    return {
+        **references.find_format(view.said.plain),
+        "device": references.find_device(view.said.plain),
+    }
+
+
+def try_it(view: View, wish: Wish, offered: Offered) -> Plan:
+    """Ask a model what the person typed."""
+    prompt = find_prompt(view)
+    job, _ = find_job(view, "try")
+    if prompt is None:
+        return Plan(
+            reply="What shall I ask the model? Write the text, for example: try: my card was charged twice.",
+            memo={"need": {"intent": "try", "slot": "prompt", "args": {"job": job}}},
+        )
+    base_only = re.search(
+        r"\b(?:base|untuned|starter|original) (?:model|one)?\b", view.said.plain.split(":")[0]
+    )
+    args: Args = {"prompt": prompt, "job": job}
+    if job is None and base_only:
+        args["model"] = "starter"
+    return Plan(
+        calls=[("try_model", only_offered(args, offered["try_model"]))],
+        memo={"job": job} if job else {},
+    )
+
+
+def forget(view: View, wish: Wish, offered: Offered) -> Plan:
+    """Ask to delete runs or a prepared version."""
+    versions = {v["id"]: v["id"] for v in view.state.get("prepared", [])}
+    for path in named_paths(view):
+        if path in versions:
+            return Plan(calls=[("forget", {"path": path})])
+    ids = named_jobs(view)
+    if not ids and named_paths(view) and not re.search(r"\brun|job|training|model\b", wish.clause):
+        return Plan(
+            reply="I never delete your own files. I can delete a run's files or a prepared version: "
+            "name it."
+        )
+    if not ids:
+        ids = _several(view, wish.clause)
+    if len(ids) > 1 and "jobs" in offered["forget"]:
+        return Plan(calls=[("forget", {"jobs": ids})])
+    if ids:
+        return Plan(calls=[("forget", {"job": ids[0]})])
+    return with_job("forget", "forget", "delete")(view, wish, offered)
+
+
+def _several(view: View, clause: str) -> list[str]:
+    """`all failed runs`, `everything`."""
+    if not re.search(r"\b(?:all|every|everything|each|both)\b", clause):
+        return []
+    state = references.find_state(clause)
+    return [job["id"] for job in view.trainings if state in (None, job["state"])]
+
+
+def missing(tool: str, say: str) -> Callable[[View, Wish, Offered], Plan]:
+    """A capability that a later version brings: what exists instead is done."""
+
+    def build(view: View, wish: Wish, offered: Offered) -> Plan:
+        ids = named_jobs(view)
+        if tool == "compare_jobs" and tool in offered:
+            ids = ids or [job["id"] for job in view.trainings[:2]]
+            return Plan(calls=[(tool, only_offered({"jobs": ids}, offered[tool]))])
+        if tool in offered:
+            return with_job(wish.intent, tool, "look into")(view, wish, offered)
+        if tool == "compare_jobs" and len(ids) < 2:
+            plan = Plan(calls=[("list_jobs", {})])
+        else:
+            plan = show(view, wish, offered)
+        if plan.calls:
+            plan.notes.append(say)
+        return plan
+
+    return build

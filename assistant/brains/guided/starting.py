@@ -1,0 +1,121 @@
+"""From the wish to train to the plan that is asked for."""
+
+# Patterns are easier to check in one line than wrapped.
+
+from __future__ import annotations
+
+import re
+
+from assistant.brains.guided import references, talk
+from assistant.brains.guided.plan import Offered, Plan
+from assistant.brains.guided.runs import find_job, named_jobs
+from assistant.brains.guided.slots import (
+    Args,
+    find_path,
+    named_paths,
+    only_offered,
+    training_values,
+)
+from assistant.brains.guided.view import View
+from assistant.brains.guided.wishes import Wish
+
+
+def plan_start(view: View, offered: Offered, base: Args, path: str | None) -> Plan:
+    """Return the plan for a training with these wishes."""
+    args = only_offered(base, offered["start_training"])
+    if path is None:
+        files, samples = view.state.get("files", []), view.state.get("samples", [])
+        return Plan(
+            reply=talk.ask_for_data(files, samples, "train on"),
+            memo={"need": {"intent": "start", "slot": "path", "args": args}},
+        )
+    args = {"path": path, **{k: v for k, v in args.items() if k != "path"}}
+    plan = Plan(memo={"path": path, "need": {"intent": "start", "slot": "path", "args": args}})
+    if not _was_inspected(view, path) and "inspect_dataset" in offered:
+        plan.calls.append(("inspect_dataset", {"path": path}))
+    plan.calls.append(("start_training", args))
+    plan.notes += _not_offered(base, view)
+    return plan
+
+
+def _was_inspected(view: View, path: str) -> bool:
+    return any(
+        call.ok and call.args.get("path") == path
+        for call in view.earlier
+        if call.name in ("inspect_dataset", "prepare_dataset", "start_training")
+    )
+
+
+def _not_offered(base: Args, view: View) -> list[str]:
+    notes = []
+    if "trials" in base or re.search(r"\b(?:hyperparameter|grid|random) search\b", view.said.plain):
+        notes.append("A search over several settings is not there yet: this plan is one run.")
+    if re.search(r"\b(?:deepspeed|zero\d|fsdp|ddp|multi ?gpu|several gpus|ray)\b", view.said.plain):
+        notes.append("Training over several devices is not there yet: this plan uses one device.")
+    return notes
+
+
+def start(view: View, wish: Wish, offered: Offered) -> Plan:
+    """Plan a training with what was said now and before."""
+    values = training_values(view)
+    if re.search(
+        r"\b(?:image|images|photo|photos|picture|pictures|audio|video|speech|voice|music)s?\b",
+        view.said.plain,
+    ) and not named_paths(view):
+        return Plan(reply=talk.IMAGES)
+    goal = references.find_goal(view.said.plain)
+    again = _rerun_of(view, wish)
+    if again is not None:
+        return plan_start(view, offered, {**again, **values}, str(again["path"]))
+    explicit = named_paths(view, wish.clause) or named_paths(view)
+    path = find_path(view)
+    last = view.plans[-1] if view.plans else {}
+    same_plan = not explicit and last.get("path") == path and last
+    if goal and "goal" not in values:
+        values["goal"] = goal
+    if same_plan:
+        values = {**last, **values}
+    else:
+        values = {**_prepared_with(view, path), **_talked_of(view), **values}
+    return plan_start(view, offered, values, path)
+
+
+def _rerun_of(view: View, wish: Wish) -> Args | None:
+    """`do tickets-7 again, but with rank 32`: the earlier run's settings."""
+    if not re.search(r"\b(?:again|repeat|redo|rerun|once more|same as|like)\b", view.said.plain):
+        return None
+    named = named_jobs(view)
+    if not named and not re.search(
+        r"\b(?:last|previous|that|the) (?:run|training|job|one)\b", view.said.plain
+    ):
+        return None
+    job_id = named[0] if named else find_job(view, "rerun")[0]
+    job = next((job for job in view.trainings if job["id"] == job_id), None)
+    if job is None or not job.get("path"):
+        return None
+    names = (
+        "path", "model", "method", "rank", "alpha", "dropout", "epochs", "max_steps",
+        "learning_rate", "batch_size", "gradient_accumulation", "max_length", "weight_decay",
+        "eval_fraction",
+    )  # fmt: skip
+    kept = {name: job[name] for name in names if job.get(name) is not None}
+    if job.get("method") == "full":
+        kept.pop("rank", None), kept.pop("alpha", None), kept.pop("dropout", None)
+    return kept
+
+
+def _prepared_with(view: View, path: str | None) -> Args:
+    """What was chosen when this file was prepared in this conversation."""
+    for call in reversed(view.earlier):
+        if call.name == "prepare_dataset" and call.ok and call.args.get("path") == path:
+            return {name: value for name, value in call.args.items() if name != "path"}
+    return {}
+
+
+def _talked_of(view: View) -> Args:
+    """`use it then`: the method that was explained or recommended last."""
+    last = view.last
+    if last and last.name == "explain" and re.search(r"\b(?:it|that|this)\b", view.said.plain):
+        named = references.methods_named(str(last.args.get("question", "")).lower())
+        return {"method": named[0]} if len(named) == 1 else {}
+    return {}
