@@ -19,7 +19,7 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _MAX_LOSS = 50.0
 
 
-def wilson(successes: int, n: int, z: float = Z95) -> Estimate:
+def wilson(successes: float, n: int, z: float = Z95) -> Estimate:
     """Return a share with its Wilson score interval.
 
     Wilson (1927), JASA 22: unlike the normal interval it stays inside 0 to 1 and covers at small n.

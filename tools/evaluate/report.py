@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from tools.datasets.quarantine import disarm, untrusted_block
+from tools.evaluate.ballot import Tally
 from tools.evaluate.figures import Difference, Estimate, LabelScore
 from tools.evaluate.judgement import Judgement, RowSample, Samples, SliceResult
 from tools.reports import Report
@@ -43,6 +44,7 @@ class EvaluationReport(Report):
     confusion: tuple[tuple[int, ...], ...] = ()
     samples: Samples = Samples()
     notes: tuple[str, ...] = ()
+    votes: Tally | None = None
     verdict: str | None = None
     verdict_text: str | None = None
 
@@ -76,12 +78,17 @@ class EvaluationReport(Report):
 
 
 def from_judgement(
-    judgement: Judgement, *, job: str, of_job: str, state: str = "succeeded"
+    judgement: Judgement,
+    *,
+    job: str,
+    of_job: str,
+    state: str = "succeeded",
+    votes: Tally | None = None,
 ) -> EvaluationReport:
     """Return the report of a finished judgement."""
     shared = set(EvaluationReport.model_fields) & set(Judgement.model_fields)
     values: dict[str, Any] = {name: getattr(judgement, name) for name in shared}
-    return EvaluationReport(job=job, of_job=of_job, state=state, **values)
+    return EvaluationReport(job=job, of_job=of_job, state=state, votes=votes, **values)
 
 
 def _figures(metrics: dict[str, dict[str, Estimate]]) -> list[str]:

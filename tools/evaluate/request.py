@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from tools.context import Context
 from tools.datasets.manifest import read_manifest
 from tools.errors import BadInput, Conflict, NotFound
 from tools.evaluate.judgement import Judgement
 from tools.evaluate.report import EvaluationReport, from_judgement
+from tools.evaluate.stored import stored_judgement
+from tools.evaluate.votes import count_votes, with_people
 from tools.history.jobs import JobRecord
 from tools.history.spec import UNFINISHED, EvaluationSpec
 from tools.jobs.find import find_job
@@ -42,7 +42,7 @@ def evaluate(
     if path is None and limit is None:
         at_end = stored_judgement(ctx, training)
         if at_end:
-            return from_judgement(at_end, job=training.id, of_job=training.id)
+            return _told(ctx, at_end, training, training)
     spec = _spec(ctx, training, path=path, slice_column=slice_column, limit=limit)
     made = _made_before(ctx, training, spec)
     record = made or submit(
@@ -115,18 +115,6 @@ def result_of(ctx: Context, record: JobRecord) -> Path:
     )
 
 
-def stored_judgement(ctx: Context, record: JobRecord) -> Judgement | None:
-    """Return the judgement that a job's worker left, or None."""
-    path = ctx.settings.home / str(record.artifacts.get("evaluation", ""))
-    if "evaluation" not in record.artifacts or not path.is_file():
-        return None
-    try:
-        return Judgement.model_validate_json(path.read_bytes())
-    except ValidationError:
-        # Written by another version: it is made again.
-        return None
-
-
 def _spec(
     ctx: Context,
     training: JobRecord,
@@ -167,7 +155,7 @@ def _made_before(ctx: Context, training: JobRecord, spec: EvaluationSpec) -> Job
 def _report(ctx: Context, record: JobRecord, training: JobRecord) -> EvaluationReport:
     judgement = stored_judgement(ctx, record) if record.state == "succeeded" else None
     if judgement:
-        return from_judgement(judgement, job=record.id, of_job=training.id)
+        return _told(ctx, judgement, record, training)
     where = "the file" if getattr(record.spec, "path", None) else "its held-out rows"
     waits = "is in the queue" if record.state == "queued" else "has started"
     return EvaluationReport(
@@ -177,6 +165,16 @@ def _report(ctx: Context, record: JobRecord, training: JobRecord) -> EvaluationR
         message=f"{record.id} {waits}: it judges {training.id} against its base on {where}. "
         "The verdict comes by itself.",
     )
+
+
+def _told(
+    ctx: Context, judgement: Judgement, record: JobRecord, training: JobRecord
+) -> EvaluationReport:
+    """Return the report of a judgement, with what people preferred since it was made."""
+    votes = count_votes(ctx, record)
+    word, text = with_people(judgement.verdict, judgement.verdict_text, votes)
+    judged = judgement.model_copy(update={"verdict": word, "verdict_text": text})
+    return from_judgement(judged, job=record.id, of_job=training.id, votes=votes)
 
 
 def _predicted(training: JobRecord) -> dict[str, float]:

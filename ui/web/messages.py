@@ -20,7 +20,7 @@ from assistant.events import (
 )
 from tools.context import Context
 from tools.errors import NotFound
-from tools.evaluate.request import stored_judgement
+from tools.evaluate.stored import stored_judgement
 from ui.web import cards
 from ui.web.escape import h, literal_markdown, safe_markdown
 

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from tools.errors import ToolError
-from tools.evaluate.request import stored_judgement
+from tools.evaluate.stored import stored_judgement
 from tools.history.jobs import JobRecord
 from tools.history.spec import UNFINISHED, TrainingSpec
 from ui.web import tables
