@@ -58,7 +58,7 @@ def _build_pages(page: gr.Blocks, tabs: gr.Tabs, desk: Desk, bar: gr.HTML) -> No
     with gr.Tab("Settings", id="settings", elem_id="tab-settings"):
         settings_page = SettingsPage(desk, PRIVATE)
     chat.wire(page, tabs, trying)
-    data.wire(data_tab)
+    data.wire(data_tab, tabs, chat.ask)
     runs.wire(runs_tab)
     trying.wire(try_tab)
     library.wire(library_tab)

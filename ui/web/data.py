@@ -1,28 +1,44 @@
-"""The Data page: what a file is, how sure that is, what it holds, and what is wrong with it."""
+"""The Data page: what a file is, how sure that is, what is wrong with it, and fixes at a click."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from tools.errors import ToolError
-from tools.shipped import shipped
+from tools.datasets.cures import combine
+from tools.errors import NotFound, ToolError
 from ui.web import tables
-from ui.web.cards import facts, problem_card
-from ui.web.charts import bars, length_scale
+from ui.web.cards import problem_card
+from ui.web.data_files import file_list
+from ui.web.data_report import dataset_report, made_card
 from ui.web.desk import Desk
-from ui.web.escape import h, shorten
 from ui.web.security import DATA_ENDINGS, keep_uploads
-from ui.web.words import percent, size
 
-_MOST_FILES = 60
 _CHOOSE = tables.empty(
     "Choose a file",
     "Pick one from the list, add your own, or drop it into the chat. Nothing in it is changed.",
 )
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the page shows: which data, read how, and what can be done about its problems.
+
+    Attributes:
+        reading: Columns as chosen by the person, where the first reading was not theirs.
+        fixes: Arguments of `prepare_dataset` for each problem, in the order shown.
+    """
+
+    path: str
+    rows: int = 0
+    reading: dict[str, str] = field(default_factory=dict)
+    fixes: tuple[dict[str, Any], ...] = ()
+    others: tuple[dict[str, Any], ...] = ()
 
 
 class DataPage:
@@ -31,7 +47,7 @@ class DataPage:
     def __init__(self, desk: Desk, private: dict[str, Any]) -> None:
         self.desk = desk
         self._private = private
-        self.chosen = gr.State(None)
+        self.look = gr.State(None)
         with gr.Row(elem_id="data-page", elem_classes="page"):
             with gr.Column(elem_id="files", min_width=0, scale=0):
                 self.add = gr.UploadButton(
@@ -45,22 +61,29 @@ class DataPage:
                     "", elem_id="file-list", js_on_load=tables.KEY_CLICKS, apply_default_css=False
                 )
             with gr.Column(elem_id="file", min_width=0, scale=1):
-                self.report = gr.HTML(_CHOOSE, elem_id="file-report", apply_default_css=False)
+                self.report = gr.HTML(
+                    _CHOOSE, elem_id="file-report", js_on_load=tables.KEY_CLICKS,
+                    apply_default_css=False,
+                )  # fmt: skip
 
-    def wire(self, tab: gr.Tab) -> None:
+    def wire(self, tab: gr.Tab, tabs: gr.Tabs, ask: gr.MultimodalTextbox) -> None:
         """Connect everything that can happen on this page."""
-        drawn = [self.files, self.report, self.chosen]
-        tab.select(self.on_show, [self.chosen], [self.files], **self._private)
-        self.files.open(self.on_open, None, drawn, **(self._private | {"show_progress": "minimal"}))
-        self.add.upload(self.on_add, [self.add], drawn, **self._private)
+        drawn = [self.files, self.report, self.look]
+        slow = self._private | {"show_progress": "minimal", "concurrency_limit": 8}
+        tab.select(self.on_show, [self.look], [self.files], **self._private)
+        self.files.open(self.on_open, None, drawn, **slow).then(
+            None, js="() => luthier.show('file-report')", **self._private
+        )
+        self.add.upload(self.on_add, [self.add], drawn, **slow)
+        self.report.open(self.on_act, [self.look], [*drawn, tabs, ask], **slow)
 
-    def on_show(self, chosen: str | None) -> str:
+    def on_show(self, look: Look | None) -> str:
         """List the files."""
-        return file_list(self.desk, chosen)
+        return file_list(self.desk, look.path if look else None)
 
     def on_open(self, event: gr.EventData) -> list[Any]:
         """Look at the file that was clicked."""
-        return self._look(str(event.key))
+        return self._draw(str(event.key))
 
     def on_add(self, files: Sequence[str]) -> list[Any]:
         """Keep new files and look at the first."""
@@ -68,158 +91,82 @@ class DataPage:
             kept = keep_uploads(self.desk.settings, files or ())
         except ToolError as error:
             return [gr.skip(), problem_card(error.problem, error.hint), gr.skip()]
-        return self._look(str(kept[0])) if kept else [gr.skip()] * 3
+        return self._draw(str(kept[0])) if kept else [gr.skip()] * 3
 
-    def _look(self, path: str) -> list[Any]:
+    def on_act(self, look: Look | None, event: gr.EventData) -> list[Any]:
+        """Do what a button of the report offers."""
+        act, _, which = str(event.key).partition(":")
+        stay = [gr.skip(), gr.skip()]
+        if look is None:
+            return [*[gr.skip()] * 3, *stay]
+        match act:
+            case "fix":
+                return [*self._fix(look, [look.fixes[int(which)]]), *stay]
+            case "fix-all":
+                return [*self._fix(look, look.fixes), *stay]
+            case "prepare":
+                return [*self._fix(look, []), *stay]
+            case "read":
+                return [*self._draw(look.path, reading_of(look.others[int(which)])), *stay]
+            case "tune":
+                said = {"text": f"Tune a model on {look.path}", "files": []}
+                return [*[gr.skip()] * 3, gr.update(selected="chat"), gr.update(value=said)]
+        return [*[gr.skip()] * 3, *stay]
+
+    def _fix(self, look: Look, fixes: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """Prepare a new version with these cures and look at it; the source is not touched."""
+        arguments = look.reading | combine([*self._already(look.path), *fixes])
         try:
-            document = self.desk.call("inspect_dataset", path=path).document()
-            shown = dataset_report(Path(path).name, document)
+            made = self.desk.call("prepare_dataset", path=look.path, **arguments).document()
         except ToolError as error:
-            shown = problem_card(error.problem, error.hint, "This file cannot be used as it is")
-        return [file_list(self.desk, path), shown, path]
+            # The stamp makes the same problem, met twice, a new drawing that frees the buttons.
+            stamp = f"<!-- {time.time_ns()} -->"
+            card = problem_card(error.problem, error.hint, "This could not be fixed")
+            return [gr.skip(), stamp + card + self._shown(look.path, look.reading)[0], look]
+        files, report, seen = self._draw(str(made["version"]))
+        return [files, made_card(made, look.rows or None) + report, seen]
 
+    def _already(self, path: str) -> list[dict[str, Any]]:
+        """Return the cures a prepared version has, so that another one is added to them."""
+        try:
+            options = self.desk.store.dataset(path).manifest.get("options") or {}
+        except NotFound:
+            return []
+        return [{"fixes": list(options.get("fixes") or ())}]
 
-def file_list(desk: Desk, chosen: str | None) -> str:
-    """Return uploads, prepared versions and samples as a list of buttons."""
-    groups = [
-        ("Your files", [(p.name, str(p), size(p.stat().st_size)) for p in _uploads(desk)]),
-        (
-            "Prepared versions",
-            [
-                (record.id, record.id, f"{sum(record.manifest.get('splits', {}).values()):,} rows")
-                for record in desk.store.datasets(limit=_MOST_FILES)
-            ],
-        ),
-        (
-            "Samples",
-            [
-                (p.name, f"data/samples/{p.name}", size(p.stat().st_size))
-                for p in sorted(shipped("samples").iterdir())
-                if p.suffix in DATA_ENDINGS and p.suffix != ".md"
-            ],
-        ),
-    ]
-    parts = []
-    for title, members in groups:
-        if not members:
-            continue
-        items = "".join(
-            f'<li><button type="button" data-key="{h(path)}"'
-            f"{' aria-current=true' if path == chosen else ''}><span>{h(name)}</span>"
-            f"<small>{h(note)}</small></button></li>"
-            for name, path, note in members
+    def _draw(self, path: str, reading: dict[str, str] | None = None) -> list[Any]:
+        shown, look = self._shown(path, reading or {})
+        return [file_list(self.desk, path), shown, look]
+
+    def _shown(self, path: str, reading: dict[str, str]) -> tuple[str, Look]:
+        try:
+            document, no_lens = self._inspect(path, reading)
+        except ToolError as error:
+            card = problem_card(error.problem, error.hint, "This file cannot be used as it is")
+            return card, Look(path)
+        problems = document.get("problems") or ()
+        look = Look(
+            path,
+            int(document.get("rows") or 0),
+            reading,
+            tuple(dict(problem.get("fix_arguments") or {}) for problem in problems),
+            tuple(document.get("alternatives") or ())[:2],
         )
-        parts.append(f"<h3>{h(title)}</h3><ul>{items}</ul>")
-    return f'<nav aria-label="Files">{"".join(parts)}</nav>'
+        return dataset_report(Path(path).name, document, no_lens=no_lens), look
+
+    def _inspect(self, path: str, reading: dict[str, str]) -> tuple[dict[str, Any], str]:
+        """Return the inspection with the lens, or without it and why."""
+        try:
+            seen = self.desk.call("inspect_dataset", path=path, lens=True, **reading)
+            return dict(seen.document()), ""
+        except ToolError as error:
+            seen = self.desk.call("inspect_dataset", path=path, **reading)
+            return dict(seen.document()), f"{error.problem} {error.hint}"
 
 
-def _uploads(desk: Desk) -> list[Path]:
-    folder = desk.settings.home / "uploads"
-    if not folder.is_dir():
-        return []
-    files = [p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")]
-    return sorted(files, key=lambda p: p.stat().st_mtime, reverse=True)[:_MOST_FILES]
-
-
-def dataset_report(name: str, document: Mapping[str, Any]) -> str:
-    """Return an inspection: verdict first, then three mapped rows, shapes, problems."""
-    parts = [
-        _what_it_is(name, document),
-        _problems(document.get("problems") or ()),
-        _preview(document.get("preview") or ()),
-        _labels(document.get("label_counts") or {}),
-        _lengths(document.get("token_lengths") or {}),
-    ]
-    return f'<section class="report" aria-label="Report on {h(name)}">{"".join(parts)}</section>'
-
-
-def _what_it_is(name: str, document: Mapping[str, Any]) -> str:
-    confidence = document.get("format_confidence")
-    sure = f", {percent(confidence)} sure" if isinstance(confidence, int | float) else ""
-    splits = document.get("splits") or {}
-    about = "about " if document.get("sampled") else ""
-    pairs = [
-        ("rows", f"{about}{document.get('rows', 0):,}"),
-        ("file", str(document.get("file") or "")),
-        ("task", _words(document.get("task"))),
-        ("splits", ", ".join(f"{k} {v:,}" for k, v in splits.items() if isinstance(v, int))),
-    ]
-    columns = document.get("columns") or {}
-    pairs += [(role, column) for column, role in columns.items() if role != "ignored"]
-    reason = document.get("reason") or ""
-    return (
-        f'<section class="card"><h2>{h(name)}</h2>'
-        f'<p class="lead">{h(_words(document.get("format")))}{h(sure)}</p>'
-        f'<p class="quiet">{h(reason)}</p>{facts(pairs)}'
-        f'<p class="next">{h(document.get("next_step") or "")}</p></section>'
-    )
-
-
-def _problems(problems: Sequence[Mapping[str, Any]]) -> str:
-    if not problems:
-        return (
-            '<section class="card"><h3>Problems</h3>'
-            '<p class="quiet">None found. The data can be prepared as it is.</p></section>'
-        )
-    items = []
-    for problem in problems:
-        rows = ", ".join(str(row) for row in list(problem.get("rows") or ())[:5])
-        where = f' <span class="quiet">rows {h(rows)}</span>' if rows else ""
-        severity = str(problem.get("severity", "info"))
-        items.append(
-            f'<li class="{h(severity)}"><span class="sev">{h(severity)}</span><div>'
-            f"<p>{h(problem.get('message'))}{where}</p>"
-            f'<p class="next">{h(problem.get("fix"))}</p></div></li>'
-        )
-    return (
-        f'<section class="card"><h3>Problems</h3><ul class="problems">{"".join(items)}</ul>'
-        "</section>"
-    )
-
-
-def _preview(rows: Sequence[Any]) -> str:
-    if not rows:
-        return ""
-    items = "".join(f"<li>{_turns(row)}</li>" for row in rows[:3])
-    return (
-        '<section class="card"><h3>Three rows as the model will see them</h3>'
-        f'<ol class="preview">{items}</ol></section>'
-    )
-
-
-def _turns(row: Mapping[str, Any]) -> str:
-    """Show one mapped row: what is asked, and what is learnt to answer."""
-    said = (("asked", row.get("asked")), ("answer", row.get("answer")))
-    return "".join(
-        f'<div class="turn"><span>{h(role)}</span><p>{h(shorten(str(text), 400))}</p></div>'
-        for role, text in said
-        if text
-    )
-
-
-def _labels(counts: Mapping[str, int]) -> str:
-    if not counts:
-        return ""
-    ranked = sorted(counts.items(), key=lambda item: -item[1])
-    return f'<section class="card"><h3>Labels</h3>{bars(ranked)}</section>'
-
-
-def _lengths(lengths: Mapping[str, Any]) -> str:
-    if not lengths:
-        return ""
-    marks = [(name, lengths[name]) for name in ("p50", "p95", "p99", "max")]
-    cuts = [(int(length), share) for length, share in (lengths.get("cut") or {}).items() if share]
-    cut = "".join(
-        f"<li>at {length:,} tokens {percent(share)} of the rows are cut</li>"
-        for length, share in sorted(cuts)[-4:]
-    )
-    epoch = facts([("one pass", f"{lengths.get('per_epoch', 0):,} tokens")])
-    return (
-        f'<section class="card"><h3>Length in tokens</h3>{length_scale(marks)}'
-        f'<ul class="cuts">{cut}</ul>{epoch}'
-        f'<p class="quiet">{h(lengths.get("basis"))}</p></section>'
-    )
-
-
-def _words(value: Any) -> str:
-    return str(value or "unknown").replace("_", " ")
+def reading_of(other: Mapping[str, Any]) -> dict[str, str]:
+    """Return another reading as the columns that `inspect_dataset` takes."""
+    columns = other.get("columns") or {}
+    by_role = {role: column for column, role in columns.items()}
+    wanted = {"input_column": "input", "output_column": "output"}
+    return {name: by_role[role] for name, role in wanted.items() if role in by_role}

@@ -34,7 +34,8 @@ HOST = "127.0.0.1"
 LOCAL_NAMES = (HOST, "localhost", "[::1]")
 MAX_UPLOAD_MB = 512
 DATA_ENDINGS = (
-    ".csv", ".tsv", ".jsonl", ".json", ".ndjson", ".parquet", ".txt", ".md", ".xlsx", ".gz", ".zst",
+    ".csv", ".tsv", ".jsonl", ".json", ".ndjson", ".parquet", ".arrow", ".feather", ".txt", ".md",
+    ".xlsx", ".conll", ".iob", ".bio", ".gz", ".zip", ".log",
 )  # fmt: skip
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval';"

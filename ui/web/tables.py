@@ -10,10 +10,18 @@ from ui.web.escape import h
 KEY_CLICKS = """
 element.addEventListener('click', (event) => {
   const button = event.target.closest('button[data-key]');
-  if (button) trigger('open', {key: button.dataset.key});
+  if (!button || button.getAttribute('aria-busy')) return;
+  if (button.dataset.busy) {
+    button.textContent = button.dataset.busy;
+    button.setAttribute('aria-busy', 'true');
+  }
+  trigger('open', {key: button.dataset.key});
 });
 """
-"""A click on a button with a key triggers `open` with it. (Gradio reads a `path` as a file.)"""
+"""A click on a button with a key triggers `open` with it; `data-busy` is its face meanwhile.
+
+(Gradio reads a `path` as a file.)
+"""
 ROW_CLICKS = (
     KEY_CLICKS
     + """
