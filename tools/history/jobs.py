@@ -16,8 +16,7 @@ from tools.errors import Conflict, NotFound
 from tools.history.database import reading, writing
 from tools.history.events import Event, StateChanged
 from tools.history.spec import (
-    EvaluationSpec,
-    ExportSpec,
+    AnySpec,
     JobKind,
     JobState,
     TrainingSpec,
@@ -46,7 +45,7 @@ class JobRecord(BaseModel):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
-    spec: TrainingSpec | EvaluationSpec | ExportSpec
+    spec: AnySpec
     plan_hash: str
     approval_id: str | None
     parent: str | None
@@ -95,7 +94,7 @@ class Jobs:
 
     def create(
         self,
-        spec: TrainingSpec | EvaluationSpec | ExportSpec,
+        spec: AnySpec,
         *,
         name: str,
         approval_id: str | None = None,

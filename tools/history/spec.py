@@ -67,6 +67,7 @@ class TrainingSpec(Spec):
         processes: Processes on this node; `nodes` machines hold as many each.
         probe: Whether a few real steps are tried first.
         cures: Id of the job whose trouble this run is meant to cure.
+        continues: Id of the job whose tuned weights are the start.
     """
 
     kind: Literal["train"] = "train"
@@ -123,20 +124,32 @@ class TrainingSpec(Spec):
     offload: Offload = "none"
     probe: bool = True
     cures: str | None = Field(default=None, max_length=100)
+    continues: str | None = Field(default=None, max_length=100)
+
+
+class Between(BaseModel):
+    """A range of a setting; `log` spreads its values evenly over orders of magnitude."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    low: float
+    high: float
+    log: bool = False
 
 
 class SearchSpec(Spec):
     """Try several variants of one training run, each a child job that inherits the approval.
 
     Attributes:
-        base: The run that is varied.
-        space: Field of the run → the values it may take, or the ends of a range.
+        base: The run that is varied; its own values are the first variant.
+        space: Field of the run → the values it may take, or a range. `batch_size` means rows per
+            optimiser step: the micro-batch never grows beyond that of `base`.
         max_minutes: Budget of the whole search; no trial starts, or goes on, after it.
     """
 
     kind: Literal["search"] = "search"
     base: TrainingSpec
-    space: dict[str, tuple[float, ...] | tuple[str, ...]]
+    space: dict[str, Between | tuple[float, ...] | tuple[str, ...]]
     trials: int = Field(default=10, ge=1, le=1000)
     max_minutes: float | None = Field(default=None, gt=0)
     sampler: Literal["tpe", "random"] = "tpe"

@@ -10,7 +10,8 @@ from tools.catalog import capability
 from tools.context import Context
 from tools.datasets.hub import cached, destination
 from tools.datasets.locate import wanted_from_hub
-from tools.history.spec import Device, Engine, JobState, Method
+from tools.history.spec import JobState
+from tools.jobs import arguments as wish
 from tools.jobs.reports import JobsReport, JobStateReport, PlanReport, ShowReport
 
 # What the functions below import late opens the store (pandas) or reads data (duckdb, pyarrow);
@@ -33,73 +34,56 @@ def _reaches(arguments: Any, ctx: Context) -> str | None:
 
 @capability(effect="spend", verb="train", positional=("path",), reaches=_reaches, waits=True)
 def start_training(
-    path: Annotated[
-        str,
-        Field(
-            description="The data: a file, folder, prepared version or Hub name.",
-            min_length=1,
-            max_length=1000,
-        ),
-    ],
-    goal: Annotated[
-        str | None, Field(description="What the person wants, in their words.", max_length=2000)
-    ] = None,
-    model: Annotated[
-        str | None,
-        Field(
-            description="Base model: `starter`, a folder, or a Hub name; chosen if left out.",
-            max_length=300,
-        ),
-    ] = None,
-    method: Annotated[Method | None, Field(description="How to tune; chosen if left out.")] = None,
-    rank: Annotated[int | None, Field(description="Rank of the adapter.", ge=1, le=1024)] = None,
-    alpha: Annotated[int | None, Field(description="Adapter scale.", ge=1, le=4096)] = None,
-    dropout: Annotated[
-        float | None, Field(description="Dropout in the adapter.", ge=0, le=0.9)
-    ] = None,
-    epochs: Annotated[
-        float | None, Field(description="Passes over the data.", gt=0, le=1000)
-    ] = None,
-    max_steps: Annotated[
-        int | None, Field(description="Optimiser steps, instead of epochs.", ge=1, le=10_000_000)
-    ] = None,
-    learning_rate: Annotated[
-        float | None, Field(description="Highest learning rate.", gt=0, le=1)
-    ] = None,
-    batch_size: Annotated[
-        int | None, Field(description="Rows in a batch on the device.", ge=1, le=4096)
-    ] = None,
-    gradient_accumulation: Annotated[
-        int | None, Field(description="Batches per optimiser step.", ge=1, le=4096)
-    ] = None,
-    max_length: Annotated[
-        int | None, Field(description="Longest row in tokens.", ge=8, le=1_000_000)
-    ] = None,
-    weight_decay: Annotated[float | None, Field(description="Weight decay.", ge=0, le=1)] = None,
-    eval_fraction: Annotated[
-        float | None, Field(description="Share of rows held out, such as 0.2.", gt=0, lt=1)
-    ] = None,
-    dedupe: Annotated[
-        bool | None, Field(description="Remove rows equal to an earlier one; yes if left out.")
-    ] = None,
-    input_column: Annotated[
-        str | None, Field(description="Column that holds the input.", max_length=200)
-    ] = None,
-    output_column: Annotated[
-        str | None, Field(description="Column that holds the answer or label.", max_length=200)
-    ] = None,
-    template: Annotated[
-        str | None, Field(description="Text template over columns.", max_length=8000)
-    ] = None,
-    minutes: Annotated[
-        float | None,
-        Field(description="Stop after so many minutes, with the best state.", gt=0, le=100_000),
-    ] = None,
-    device: Annotated[Device | None, Field(description="Where to train.")] = None,
-    engine: Annotated[Engine | None, Field(description="How work is spread over devices.")] = None,
-    seed: Annotated[
-        int | None, Field(description="Seed of every random choice.", ge=0, le=2**31 - 1)
-    ] = None,
+    path: wish.Data,
+    goal: wish.Goal = None,
+    model: wish.Model = None,
+    method: wish.MethodName = None,
+    objective: wish.Task = None,
+    rank: wish.Rank = None,
+    alpha: wish.Alpha = None,
+    dropout: wish.Dropout = None,
+    target_modules: wish.TargetModules = (),
+    modules_to_save: wish.ModulesToSave = (),
+    initialisation: wish.Initialisation = None,
+    quantization: wish.Quantised = None,
+    epochs: wish.Epochs = None,
+    max_steps: wish.MaxSteps = None,
+    learning_rate: wish.LearningRate = None,
+    lr_scheduler: wish.Scheduler = None,
+    warmup_ratio: wish.Warmup = None,
+    weight_decay: wish.WeightDecay = None,
+    optimizer: wish.OptimizerName = None,
+    batch_size: wish.BatchSize = None,
+    gradient_accumulation: wish.Accumulation = None,
+    batching: wish.BatchingWay = None,
+    max_length: wish.MaxLength = None,
+    gradient_checkpointing: wish.Checkpointing = None,
+    activation_offload: wish.ActivationOffload = None,
+    attention: wish.Attention = None,
+    loss: wish.LossName = None,
+    loss_weight: wish.LossWeight = None,
+    loss_entry_point: wish.LossEntryPoint = None,
+    beta: wish.Beta = None,
+    rewards: wish.Rewards = (),
+    eval_fraction: wish.EvalFraction = None,
+    dedupe: wish.Dedupe = None,
+    input_column: wish.InputColumn = None,
+    output_column: wish.OutputColumn = None,
+    template: wish.Template = None,
+    minutes: wish.Minutes = None,
+    trials: wish.Trials = None,
+    sampler: wish.Sampler = None,
+    vary: wish.Vary = (),
+    device: wish.DeviceName = None,
+    engine: wish.EngineName = None,
+    processes: wish.Processes = None,
+    nodes: wish.Nodes = None,
+    offload: wish.OffloadWhat = None,
+    probe: wish.Probe = None,
+    target: wish.Target = None,
+    seed: wish.Seed = None,
+    continues: wish.Continues = None,
+    cures: wish.Cures = None,
     *,
     ctx: Context,
 ) -> PlanReport:
@@ -107,37 +91,15 @@ def start_training(
 
     Prepares the data, chooses what was left open with a reason for each choice, predicts memory
     and time, and refuses what does not fit. With consent exactly this plan is trained, judged
-    against its base on held-out rows, and kept in the history.
+    against its base on held-out rows, and kept in the history. With `trials` the plan is a
+    search: so many variants of the run, one after the other, within `minutes`.
     """
-    from tools.advise.plan import PlanRequest  # noqa: PLC0415
+    # First of all, so that it holds the arguments and nothing else.
+    wishes = dict(locals())
     from tools.jobs.planning import ask_to_start  # noqa: PLC0415
 
-    request = PlanRequest(
-        path=path,
-        goal=goal,
-        model=model,
-        method=method,
-        engine=engine,
-        rank=rank,
-        alpha=alpha,
-        dropout=dropout,
-        epochs=epochs,
-        max_steps=max_steps,
-        learning_rate=learning_rate,
-        batch_size=batch_size,
-        gradient_accumulation=gradient_accumulation,
-        max_length=max_length,
-        weight_decay=weight_decay,
-        eval_fraction=eval_fraction,
-        dedupe=dedupe,
-        input_column=input_column,
-        output_column=output_column,
-        template=template,
-        minutes=minutes,
-        device=device,
-        seed=seed,
-    )
-    return ask_to_start(ctx, request)
+    del wishes["ctx"]
+    return ask_to_start(ctx, wishes)
 
 
 @capability(effect="read", verb="jobs")

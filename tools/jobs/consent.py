@@ -10,7 +10,7 @@ from tools.context import Context
 from tools.datasets.manifest import Manifest
 from tools.errors import Conflict, NotAllowed, NotFound, ToolError
 from tools.history.approvals import Approval
-from tools.history.spec import TrainingSpec, plan_hash
+from tools.history.spec import SearchSpec, TrainingSpec, plan_hash
 from tools.jobs import forgetting, planning
 from tools.jobs.launch import submit, why_it_waits
 from tools.jobs.reports import ConsentReport
@@ -88,12 +88,13 @@ def _do(ctx: Context, approval: Approval) -> ConsentReport:
 
 
 def _start(ctx: Context, approval: Approval) -> ConsentReport:
-    spec = TrainingSpec.model_validate(approval.plan)
+    spec = _planned(approval)
     # Submitting is keyed by the approval: after a crash in between it finds its own job.
     record = submit(
         ctx,
         spec,
         name=planning.job_name(spec),
+        parent=getattr(spec, "continues", None) or getattr(spec, "cures", None),
         thread_id=approval.thread_id,
         approval_id=approval.id,
         predicted=approval.predicted,
@@ -135,7 +136,7 @@ def _check_unchanged(ctx: Context, approval: Approval) -> None:
     """Void a plan whose data, spec or list is no longer what the person saw."""
     changed = ""
     if approval.action == planning.ACTION:
-        changed = _changed_data(ctx, TrainingSpec.model_validate(approval.plan), approval)
+        changed = _changed_data(ctx, _planned(approval), approval)
     elif approval.action == forgetting.ACTION and not forgetting.still_the_same(ctx, approval.plan):
         changed = "What lies in those folders changed after the list was made."
     if changed:
@@ -143,9 +144,15 @@ def _check_unchanged(ctx: Context, approval: Approval) -> None:
         raise Conflict(changed, hint="Ask for the plan again; it will be made from what is there.")
 
 
-def _changed_data(ctx: Context, spec: TrainingSpec, approval: Approval) -> str:
-    if plan_hash(spec) != approval.plan_hash:
+def _planned(approval: Approval) -> TrainingSpec | SearchSpec:
+    kind = SearchSpec if approval.plan["kind"] == "search" else TrainingSpec
+    return kind.model_validate(approval.plan)
+
+
+def _changed_data(ctx: Context, plan: TrainingSpec | SearchSpec, approval: Approval) -> str:
+    if plan_hash(plan) != approval.plan_hash:
         return "The stored plan is not the one that was shown."
+    spec = plan.base if isinstance(plan, SearchSpec) else plan
     try:
         manifest = Manifest.model_validate(ctx.store.dataset(spec.dataset).manifest)
     except NotFound:
@@ -172,10 +179,8 @@ def _digest(source: Path) -> str:
 
 
 def _check_demo(ctx: Context, approval: Approval) -> None:
-    spec = (
-        TrainingSpec.model_validate(approval.plan) if approval.action == planning.ACTION else None
-    )
-    if spec and spec.model == "starter":
+    spec = _planned(approval) if approval.action == planning.ACTION else None
+    if isinstance(spec, TrainingSpec) and spec.model == "starter":
         manifest = Manifest.model_validate(ctx.store.dataset(spec.dataset).manifest)
         if Path(manifest.source_path).is_relative_to(shipped("samples")):
             return

@@ -13,7 +13,7 @@ from filelock import FileLock
 from tools.context import Context
 from tools.errors import Unavailable
 from tools.history.jobs import JobRecord
-from tools.history.spec import EvaluationSpec, ExportSpec, TrainingSpec
+from tools.history.spec import AnySpec
 from tools.jobs.ending import Ending, apply_ending, write_durably
 
 _GIB = 2**30
@@ -23,7 +23,7 @@ _UNPREDICTED_GIB = 0.75
 
 def submit(
     ctx: Context,
-    spec: TrainingSpec | EvaluationSpec | ExportSpec,
+    spec: AnySpec,
     *,
     name: str,
     parent: str | None = None,

@@ -3,42 +3,63 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from tools.advise.figures import Range
-from tools.advise.plan import Plan, PlanRequest, compile_plan
+from tools.advise.plan import Plan
 from tools.context import Context
 from tools.history.approvals import Approval
-from tools.history.spec import TrainingSpec, plan_hash
+from tools.history.spec import SearchSpec, TrainingSpec, plan_hash
+from tools.jobs.cards import plan_card
+from tools.jobs.compiling import SEARCH, compile_run, plan_search
 from tools.jobs.reports import PlanReport
-from tools.jobs.words import clock
 
 ACTION = "start_training"
 
 
-def ask_to_start(ctx: Context, request: PlanRequest) -> PlanReport:
+def ask_to_start(ctx: Context, wishes: Mapping[str, Any]) -> PlanReport:
     """Compile a plan, store it, and let it wait. The same tool call stores only one.
+
+    Args:
+        wishes: Arguments of `start_training` by name; None or empty means: choose.
 
     Raises:
         ToolError: The data or the model is not usable, or no such run fits.
     """
-    plan = compile_plan(ctx, request)
+    given = {name: value for name, value in wishes.items() if value not in (None, ())}
+    search = {name: given.pop(name) for name in SEARCH if name in given}
+    if search:
+        return _store(ctx, *plan_search(ctx, given, search))
+    plan = compile_run(ctx, given)
+    return _store(ctx, plan, plan.spec, _subject(plan), plan_card(plan))
+
+
+def job_name(spec: TrainingSpec | SearchSpec) -> str:
+    """Return the words that the id of a training or a search is made of."""
+    run = spec.base if isinstance(spec, SearchSpec) else spec
+    what = "search" if isinstance(spec, SearchSpec) else run.method
+    return f"{run.dataset.partition('@')[0].replace('_', '-')[:28]} {what}"
+
+
+def _store(
+    ctx: Context,
+    plan: Plan,
+    spec: TrainingSpec | SearchSpec,
+    subject: str,
+    card: dict[str, str],
+) -> PlanReport:
     approval = ctx.store.approvals.request(
         ACTION,
-        subject=_subject(plan),
-        plan=plan.spec.model_dump(mode="json"),
-        card=_card(plan),
+        subject=subject,
+        plan=spec.model_dump(mode="json"),
+        card=card,
         predicted=_predicted(plan),
         thread_id=ctx.thread_id,
         call_id=ctx.call_id,
-        key=plan_hash(plan.spec),
+        key=plan_hash(spec),
     )
     return _report(approval, plan)
-
-
-def job_name(spec: TrainingSpec) -> str:
-    """Return the words that a training job's id is made of."""
-    return f"{spec.dataset.partition('@')[0].replace('_', '-')[:28]} {spec.method}"
 
 
 def _report(approval: Approval, plan: Plan) -> PlanReport:
@@ -68,39 +89,6 @@ def _subject(plan: Plan) -> str:
         f"Tune {plan.model.name} with {spec.method} on {splits['train']:,} rows of "
         f"{plan.manifest.id.partition('@')[0]}."
     )
-
-
-def _card(plan: Plan) -> dict[str, str]:
-    spec, memory, splits = plan.spec, plan.memory, plan.manifest.splits
-    held_out = sum(count for name, count in splits.items() if name != "train")
-    size = f"rank {spec.rank}, alpha {spec.alpha}" if spec.method != "full" else "every weight"
-    accumulation = spec.gradient_accumulation
-    times = f" × {accumulation}" if accumulation > 1 else ""
-    length = f"{spec.max_steps} steps" if spec.max_steps else f"{spec.epochs:g} epochs"
-    card = {
-        "base": f"{plan.model.name}, {plan.model.size} parameters, {plan.model.licence}",
-        "data": f"{plan.manifest.id}: {splits['train']:,} rows to train, {held_out:,} held out",
-        "method": f"{spec.method}, {size}",
-        "training": (
-            f"{length}, learning rate {spec.learning_rate:g}, batch {spec.batch_size}{times}, "
-            f"up to {spec.max_length} tokens"
-        ),
-        "memory": (
-            f"{memory.expected_gib:.2f} ({memory.low_gib:.2f}–{memory.high_gib:.2f}) GiB "
-            f"of {plan.available_gib:.1f}: {plan.verdict}"
-        ),
-        "time": (
-            f"{clock(plan.duration.expected)} "
-            f"({clock(plan.duration.low)}–{clock(plan.duration.high)})"
-        ),
-        "disk": f"{plan.disk_gib:.2f} GiB",
-    }
-    if spec.max_minutes:
-        card["budget"] = f"stops after {spec.max_minutes:g} minutes with its best state"
-    if spec.may_change:
-        words = ", ".join(name.replace("_", " ") for name in spec.may_change)
-        card["may change"] = f"{words}, only if memory runs out"
-    return card
 
 
 def _predicted(plan: Plan) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from tools.context import utc_now
 from tools.errors import Unavailable
 from tools.history.events import Event, PhaseStarted, Progress, Warned
 from tools.history.jobs import JobRecord
-from tools.history.spec import EvaluationSpec, ExportSpec, TrainingSpec
+from tools.history.spec import AnySpec
 from tools.history.store import Store
 from tools.jobs.ending import CANCEL_FILE
 from tools.settings import Settings
@@ -50,7 +50,7 @@ class Job:
         return self.record.id
 
     @property
-    def spec(self) -> TrainingSpec | EvaluationSpec | ExportSpec:
+    def spec(self) -> AnySpec:
         """The frozen spec."""
         return self.record.spec
 
