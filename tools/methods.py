@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from functools import cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,7 +15,7 @@ from tools.shipped import shipped
 
 
 class Method(BaseModel):
-    """One way to tune a model.
+    """One way to tune a model. The head of `data/methods.toml` says what each field means.
 
     Attributes:
         name: What plans and people call it, such as `lora`.
@@ -23,6 +23,10 @@ class Method(BaseModel):
         config: Options of that type; `$rank`, `$alpha`, `$dropout` stand for the plan's values.
         merges: Whether the result folds into the weights, as ONNX and GGUF need.
         quantization: How the frozen base is stored unless the plan says otherwise.
+        quantises: Whether it can be trained beside a quantised base.
+        starts: Initialisations it knows besides `default`.
+        rate: Its usual learning rate as a multiple of LoRA's.
+        resumes: Whether a checkpoint holds all of its state.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,12 +35,19 @@ class Method(BaseModel):
     title: str
     peft: str
     merges: bool
+    kind: Literal["weights", "prompt"] = "weights"
+    targets: str = "plan"
+    packs: bool = True
     quantization: str = "none"
+    quantises: bool = False
+    starts: tuple[str, ...] = ()
+    rate: float = 1.0
+    resumes: bool = True
     config: dict[str, Any] = Field(default_factory=dict)
 
     def takes(self, setting: str) -> bool:
         """Tell whether `rank`, `alpha` or `dropout` means something to this method."""
-        return f"${setting}" in self.config.values()
+        return any(str(value).startswith(f"${setting}") for value in self.config.values())
 
 
 @cache
@@ -44,6 +55,13 @@ def methods() -> Mapping[str, Method]:
     """Return every method by its name, in the order of the table."""
     table = tomllib.loads(shipped("methods.toml").read_text(encoding="utf-8"))
     return MappingProxyType({name: Method(name=name, **row) for name, row in table.items()})
+
+
+@cache
+def left_out() -> Mapping[str, str]:
+    """Return the types of PEFT that are not trained here, with the reason of each."""
+    table = tomllib.loads(shipped("methods_left_out.toml").read_text(encoding="utf-8"))
+    return MappingProxyType(table)
 
 
 def method(name: str) -> Method:
@@ -59,3 +77,8 @@ def method(name: str) -> Method:
             hint=f"It trains with: {', '.join(methods())}.",
         )
     return found
+
+
+def quantisation_of(name: str, wished: str = "none") -> str:
+    """Return how the frozen base of a plan is stored: as wished, else as the method's row says."""
+    return wished if wished != "none" else method(name).quantization
