@@ -109,7 +109,11 @@ def test_a_template_cannot_reach_out_of_its_sandbox(starter: ModelText) -> None:
 
 def test_inspect_shows_the_lens(ctx: Context, starter: ModelText) -> None:
     report = inspect_file(ctx, "data/samples/support_tickets.csv", lens=True, sample_rows=2)
-    assert report.lens is not None and report.lens_about is not None
+    assert report.lens is not None
+    assert report.lens_about is not None
+    assert sum(b.rows for b in report.length_histogram) == report.usable_rows
+    assert report.cut_shares["128"] == 0.0
+    assert "tokens are trained, its end token is trained" in report.lens[0].note
     assert len(report.lens) == 2
     assert 0 < report.lens_about.trained_share < 0.5
     assert "Label lens" in report.text()

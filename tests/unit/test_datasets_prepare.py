@@ -152,15 +152,151 @@ def test_a_wish_for_a_missing_column_offers_the_nearest(ctx: Context, tickets: P
     assert "Did you mean label?" in caught.value.hint
 
 
-def test_pairs_of_answers_say_what_can_be_done(ctx: Context, tmp_path: Path) -> None:
-    path = tmp_path / "pairs.jsonl"
-    rows = [{"prompt": f"Why {t}?", "chosen": f"Since {t}.", "rejected": "No."} for t in texts()]
+def prepared_rows(ctx: Context, tmp_path: Path, rows: list[dict[str, Any]]) -> tuple[Manifest, Any]:
+    path = tmp_path / "judged.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)))
-    with pytest.raises(BadInput) as caught:
-        prepare(ctx, str(path))
-    assert "chosen" in caught.value.hint
+    manifest = prepare(ctx, str(path))
+    return manifest, sorted(
+        (row for split in manifest.splits for row in rows_of(manifest, ctx, split)),
+        key=lambda row: row["row"],
+    )
+
+
+def said(role: str, text: str) -> dict[str, str]:
+    return {"role": role, "content": text}
+
+
+def pairs_in_every_shape() -> list[tuple[str, list[dict[str, Any]]]]:
+    def shape(make: Any) -> list[dict[str, Any]]:
+        return [make(f"Why is it: {t}?", f"Since {t}.", f"No idea about {t}.") for t in texts()]
+
+    return [
+        ("plain", shape(lambda q, a, b: {"prompt": q, "chosen": a, "rejected": b})),
+        ("whole conversations", shape(lambda q, a, b: {
+            "prompt": q, "prompt_id": q[::-1],
+            "chosen": [said("user", q), said("assistant", a)],
+            "rejected": [said("user", q), said("assistant", b)]})),
+        ("answers as messages", shape(lambda q, a, b: {
+            "prompt": [said("user", q)], "chosen": [said("assistant", a)],
+            "rejected": [said("assistant", b)]})),
+        ("one turn each", shape(lambda q, a, b: {
+            "conversations": [{"from": "human", "value": q}],
+            "chosen": {"from": "gpt", "value": a}, "rejected": {"from": "gpt", "value": b}})),
+        ("transcripts", shape(lambda q, a, b: {
+            "chosen": f"\n\nHuman: {q}\n\nAssistant: {a}",
+            "rejected": f"\n\nHuman: {q}\n\nAssistant: {b}"})),
+        ("other names", shape(lambda q, a, b: {
+            "question": q, "preferred_answer": a, "rejected_answer": b})),
+        ("instruction", shape(lambda q, a, b: {
+            "instruction": q, "input": "", "chosen": a, "rejected": b})),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("shape", "rows"), pairs_in_every_shape())
+def test_pairs_of_answers_become_one_form(
+    ctx: Context, tmp_path: Path, shape: str, rows: list[dict[str, Any]]
+) -> None:
+    manifest, out = prepared_rows(ctx, tmp_path, rows)
+    first = next(texts())
+    assert (manifest.format, manifest.objective, len(out)) == ("preference", "dpo", 132)
+    assert out[0]["prompt"] == [said("user", f"Why is it: {first}?")]
+    assert out[0]["chosen"] == [said("assistant", f"Since {first}.")]
+    assert out[0]["rejected"] == [said("assistant", f"No idea about {first}.")]
+
+
+def test_the_better_answers_alone_can_be_trained(ctx: Context, tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("\n".join(map(json.dumps, pairs_in_every_shape()[0][1])))
     manifest = prepare(ctx, str(path), PrepareOptions(output_column="chosen"))
-    assert manifest.format == "prompt_completion"
+    assert (manifest.format, manifest.objective) == ("prompt_completion", "prompt_completion")
+
+
+@pytest.mark.parametrize("verdicts", [(True, False), ("true", "false"), (1, 0)])
+def test_judged_answers_keep_their_verdict(
+    ctx: Context, tmp_path: Path, verdicts: tuple[Any, Any]
+) -> None:
+    rows = [
+        {"prompt": f"Why is it: {t}?", "completion": f"Since {t}.", "label": verdicts[n % 2]}
+        for n, t in enumerate(texts())
+    ]
+    manifest, out = prepared_rows(ctx, tmp_path, rows)
+    assert (manifest.format, manifest.objective) == ("kto", "kto")
+    assert [row["label"] for row in out[:4]] == [True, False, True, False]
+    assert out[0]["completion"] == [said("assistant", rows[0]["completion"])]
+
+
+def test_judged_conversations_keep_what_was_said_before(ctx: Context, tmp_path: Path) -> None:
+    rows = [
+        {"messages": [said("user", "Hello"), said("assistant", "Yes?"), said("user", t),
+                      said("assistant", f"Since {t}.")], "kto_tag": n % 2 == 0}
+        for n, t in enumerate(texts())
+    ]  # fmt: skip
+    manifest, out = prepared_rows(ctx, tmp_path, rows)
+    assert manifest.objective == "kto"
+    assert [m["role"] for m in out[0]["prompt"]] == ["user", "assistant", "user"]
+    assert out[0]["completion"][0]["content"].startswith("Since My lamp")
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+def test_tagged_words_stay_words_and_tags(ctx: Context, tmp_path: Path, as_text: bool) -> None:
+    rows = []
+    for text in texts():
+        words = text.split()
+        tags = ["B-THING" if word in WORDS else "O" for word in words]
+        rows.append({"tokens": words, "ner_tags": tags})
+    if as_text:
+        rows = [{key: json.dumps(value) for key, value in row.items()} for row in rows]  # type: ignore[misc]
+    manifest, out = prepared_rows(ctx, tmp_path, rows)
+    assert (manifest.objective, manifest.labels) == ("token_classification", ("O", "B-THING"))
+    assert out[0]["tokens"] == next(texts()).split()
+    assert len(out[0]["tags"]) == len(out[0]["tokens"])
+
+
+def test_a_version_of_a_version_names_its_parent_and_keeps_its_fixes(
+    ctx: Context, tickets: Path
+) -> None:
+    first = prepare(ctx, str(tickets), PrepareOptions(fixes=("personal_data",)))
+    second = prepare(ctx, first.id, PrepareOptions(fixes=("label_variants",), eval_fraction=0.3))
+    assert (first.parent, second.parent) == (None, first.id)
+    assert set(second.options["fixes"]) == {"control_tokens", "personal_data", "label_variants"}
+    again = prepare(ctx, first.id, PrepareOptions(fixes=("label_variants",), eval_fraction=0.3))
+    assert again == second
+    tickets.write_text(tickets.read_text() + "\n")
+    with pytest.raises(BadInput, match="has changed"):
+        prepare(ctx, first.id, PrepareOptions(eval_fraction=0.2))
+
+
+def test_a_cure_that_preparing_does_anyway_gives_the_same_version(
+    ctx: Context, tickets: Path
+) -> None:
+    plain = prepare(ctx, str(tickets))
+    asked = prepare(ctx, str(tickets), PrepareOptions(fixes=("exact_duplicates", "empty_answers")))
+    assert asked == plain
+
+
+def test_added_rows_are_labelled_and_never_judged_by(ctx: Context, tickets: Path) -> None:
+    plain = prepare(ctx, str(tickets))
+    options = PrepareOptions(augment=("typos", "word_swap", "case"))
+    more = prepare(ctx, str(tickets), options)
+    train, held = rows_of(more, ctx, "train"), rows_of(more, ctx, "validation")
+    added = [row for row in train if row["synthetic"]]
+    assert len(added) == more.synthetic == more.splits["train"] - plain.splits["train"] > 200
+    assert not any(row["synthetic"] for row in held)
+    origin = {row["row"]: row for row in train if not row["synthetic"]}
+    for row in added:
+        assert row["label"] == origin[row["row"]]["label"]
+        assert row["prompt"] != origin[row["row"]]["prompt"]
+    step = more.steps[-1]
+    assert (step.name, step.rows_after - step.rows_before) == ("augment", more.synthetic)
+    assert prepare(ctx, more.id, PrepareOptions(augment=("case", "typos", "word_swap"))) == more
+
+
+def test_conversations_are_not_augmented(ctx: Context, tmp_path: Path) -> None:
+    path = tmp_path / "chat.jsonl"
+    rows = [{"messages": [said("user", t), said("assistant", "Yes")]} for t in texts()]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(BadInput, match="augmented"):
+        prepare(ctx, str(path), PrepareOptions(augment=("typos",)))
 
 
 def test_a_template_makes_the_prompt_and_its_last_hole_the_answer(
@@ -186,7 +322,7 @@ def test_a_full_disk_leaves_nothing_behind(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tools.datasets.prepare._write_splits", full)
+    monkeypatch.setattr("tools.datasets.records._write_splits", full)
     with pytest.raises(Unavailable, match="disk is full"):
         prepare(ctx, str(tickets))
     assert not list((ctx.settings.home / "datasets").glob("*"))

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from tools.catalog import capability
 from tools.context import Context
+from tools.datasets.augment import Augmentation
 from tools.datasets.cures import Fix
 from tools.datasets.hub import cached, destination
 from tools.datasets.inspect import inspect_file
@@ -91,8 +92,16 @@ def prepare_dataset(
         list[Fix] | None,
         Field(
             description="Cures to apply, named like the problems they cure; none if left out. "
-            "Control tokens are always escaped.",
-            max_length=20,
+            "Control tokens are always escaped. Of a version, they are added to its own.",
+            max_length=40,
+        ),
+    ] = None,
+    augment: Annotated[
+        list[Augmentation] | None,
+        Field(
+            description="Ways to add changed copies of training rows, labelled as synthetic; "
+            "none if left out.",
+            max_length=10,
         ),
     ] = None,
     seed: Annotated[
@@ -115,6 +124,7 @@ def prepare_dataset(
         template=template,
         seed=seed,
         fixes=tuple(fixes) if fixes is not None else None,
+        augment=tuple(augment) if augment is not None else None,
     )
     manifest = prepare(ctx, path, options)
     folder = ctx.settings.dataset_folder(manifest.id)

@@ -151,8 +151,10 @@ class RowChecks:
         listed = []
         for code, rows in self.rows.items():
             severity, words, fix = _WORDS[code]
-            many = "row" if len(rows) == 1 else "rows"
-            listed.append(problem(code, severity, f"{len(rows):,} {many} {words}.", fix, rows))
+            verb, rest = words.split(" ", 1)
+            one = {"have": "has"}.get(verb, f"{verb}s")
+            said = f"row {one}" if len(rows) == 1 else f"rows {verb}"
+            listed.append(problem(code, severity, f"{len(rows):,} {said} {rest}.", fix, rows))
         return listed
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from tools.datasets.mapping import Format, Mapping, Role
 from tools.datasets.profile import Column, profile
 from tools.datasets.quarantine import name_list
-from tools.datasets.recognise import build, recognise
+from tools.datasets.reading import build
+from tools.datasets.recognise import recognise
 from tools.datasets.row import Row
 from tools.datasets.source import Source
 from tools.datasets.suggest import did_you_mean

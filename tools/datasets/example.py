@@ -25,6 +25,9 @@ class Example:
         gist: What sets the question apart from others: without system message and passage.
         passage: Digest of a passage that several questions share; empty where there is none.
         label: The answer, where the task has a fixed set of answers.
+        rejected: The worse answer, where `completion` is the better of two.
+        verdict: Whether `completion` was judged good.
+        tokens: Words with one of `tags` each.
     """
 
     asked: str
@@ -36,6 +39,10 @@ class Example:
     label: str | None = None
     gist: str = ""
     passage: bytes = b""
+    rejected: list[Message] | None = None
+    verdict: bool | None = None
+    tokens: list[str] | None = None
+    tags: list[str] | None = None
 
     def record(self) -> dict[str, Any]:
         """Return the columns of the canonical form."""
@@ -43,13 +50,21 @@ class Example:
             return {"messages": self.messages}
         if self.text is not None:
             return {"text": self.text}
+        if self.tokens is not None:
+            return {"tokens": self.tokens, "tags": self.tags}
+        if self.rejected is not None:
+            return {"prompt": self.prompt, "chosen": self.completion, "rejected": self.rejected}
+        if self.verdict is not None:
+            return {"prompt": self.prompt, "completion": self.completion, "label": self.verdict}
         record: dict[str, Any] = {"prompt": self.prompt, "completion": self.completion}
         return record if self.label is None else {**record, "label": self.label}
 
     @property
     def key(self) -> bytes:
         """Digest of the whole example: equal for exact duplicates."""
-        content = json.dumps([self.asked, self.answer], ensure_ascii=False)
+        beside = (self.rejected, self.verdict, self.tags)
+        parts = [self.asked, self.answer, *(part for part in beside if part is not None)]
+        content = json.dumps(parts, ensure_ascii=False)
         return hashlib.blake2b(content.encode("utf-8", "replace"), digest_size=12).digest()
 
     @property

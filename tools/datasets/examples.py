@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tools.datasets.conversations import conversation, conversation_texts
+from tools.datasets.conversations import conversation
 from tools.datasets.example import EMPTY_INPUT, Example, answered
 from tools.datasets.mapping import Mapping
-from tools.datasets.profile import decoded, is_blank, text_of
+from tools.datasets.preferences import compared, judged
+from tools.datasets.profile import decoded, is_blank, plain_list, text_of
 from tools.datasets.row import Row
 from tools.datasets.template import parse_template
 
@@ -21,15 +22,18 @@ def builder(mapping: Mapping) -> Builder:
         return _templated(mapping)
     if mapping.objective == "text":
         return _texts(mapping)
-    if mapping.format in ("preference", "kto"):
-        return _judged(mapping)
     if mapping.objective is None:
         return lambda row: NOT_READ
-    if mapping.objective == "chat":
-        return _chats(mapping)
+    by_objective: dict[str, Callable[[Mapping], Builder]] = {
+        "dpo": compared,
+        "kto": judged,
+        "chat": _chats,
+        "token_classification": _tagged,
+    }
+    if mapping.objective in by_objective:
+        return by_objective[mapping.objective](mapping)
     makers: dict[str, Callable[[Mapping], Builder]] = {
         "translation": _translations,
-        "token_classification": _tagged,
         "alpaca": _instructions,
     }
     return makers.get(mapping.format, _pairs)(mapping)
@@ -132,21 +136,34 @@ def _translations(mapping: Mapping) -> Builder:
 
 
 def _tagged(mapping: Mapping) -> Builder:
-    """Entities as lines `type: words`; sentences without any are answered with `none`."""
+    """Words with a tag each; numbered tags get the names that the file tells."""
     tokens, tags = mapping.one("tokens") or "", mapping.one("tags") or ""
     names = mapping.label_names
 
     def make(row: Row) -> Example | str:
-        words = [text_of(word) for word in row.get(tokens) or []]
-        marks = [
-            names[mark] if isinstance(mark, int) and mark < len(names) else text_of(mark)
-            for mark in row.get(tags) or []
-        ]
+        words = [text_of(word) for word in listed(row.get(tokens))]
+        marks = [_tag(mark, names) for mark in listed(row.get(tags))]
+        if not words:
+            return EMPTY_INPUT
         if len(words) != len(marks):
             return "tokens and tags of different number"
-        return answered(" ".join(words), entities(words, marks))
+        return Example(" ".join(words), entities(words, marks), tokens=words, tags=marks)
 
     return make
+
+
+def listed(value: Any) -> list[Any]:
+    """Return a list, also one written as JSON text, or words parted by spaces."""
+    if isinstance(value, str):
+        inner = plain_list(value)
+        return value.split() if inner is None else inner
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def _tag(mark: Any, names: Sequence[str]) -> str:
+    if isinstance(mark, int) and 0 <= mark < len(names):
+        return names[mark]
+    return text_of(mark).strip() or "O"
 
 
 def entities(words: Sequence[str], marks: Sequence[str]) -> str:
@@ -190,20 +207,6 @@ def _templated(mapping: Mapping) -> Builder:
 
 
 NOT_READ = "not read"
-
-
-def _judged(mapping: Mapping) -> Builder:
-    """The better (or judged) answer to a prompt, to measure and to show."""
-    history, asked_in = mapping.one("history") or mapping.one("messages"), mapping.one("input")
-    good = mapping.one("chosen") or mapping.one("output")
-
-    def make(row: Row) -> Example | str:
-        asked = "\n".join(conversation_texts(row.get(history or ""))) or _cell(row, asked_in)
-        answer = _answer(row.get(good or "")) if good else asked
-        # Where the prompt stands inside the answers, the answer has to stand for both.
-        return answered(asked or f"… {answer}", answer)
-
-    return make
 
 
 def _chats(mapping: Mapping) -> Builder:

@@ -33,6 +33,7 @@ class Gathered:
         skipped: Reason → row numbers of rows that are no example.
         near: Finds rows whose inputs resemble each other.
         kept: The first examples, for previews and token counts.
+        tags: Tag → words that have it; for judged answers verdict → rows.
         complete: False where the time was used up before the end.
     """
 
@@ -49,6 +50,7 @@ class Gathered:
     skipped: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     kept: list[tuple[int, Example]] = field(default_factory=list)
     split_rows: Counter[str] = field(default_factory=Counter)
+    tags: Counter[str] = field(default_factory=Counter)
     near: NearDuplicates = field(default_factory=NearDuplicates)
     complete: bool = True
 
@@ -63,6 +65,9 @@ class Gathered:
         self.asked.append(plain_key(asked))
         self.near.see(asked)
         self.labels.append(example.label)
+        self.tags.update(example.tags or ())
+        if example.verdict is not None:
+            self.tags["true" if example.verdict else "false"] += 1
         self.lengths.append(example.characters)
         self.answer_lengths.append(len(example.answer))
         if len(self.kept) < TEXTS_KEPT:
@@ -70,7 +75,7 @@ class Gathered:
 
     def label_counts(self) -> dict[str, int]:
         """Return labels with their rows, commonest first."""
-        counts = Counter(label for label in self.labels if label is not None)
+        counts = Counter(label for label in self.labels if label is not None) or self.tags
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 

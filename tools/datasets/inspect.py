@@ -17,9 +17,9 @@ from tools.datasets.lens import LensPreview, lens_or_reason, model_text
 from tools.datasets.limits import Deadline
 from tools.datasets.locate import Located, find_source
 from tools.datasets.mapping import Mapping
-from tools.datasets.prepare import mapping_of
 from tools.datasets.problems import Problem, in_order, merged, problem
 from tools.datasets.quality import find_problems
+from tools.datasets.records import mapping_of
 from tools.datasets.report import DatasetReport, Preview
 from tools.datasets.signs import language_of_text
 from tools.datasets.source import Source, open_source

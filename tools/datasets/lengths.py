@@ -126,6 +126,8 @@ def _count(model: ModelText | None, sample: Sequence[Example]) -> list[int]:
 
 
 def _rendered(model: ModelText, example: Example) -> str:
+    if example.tokens is not None:
+        return example.asked
     messages = example.messages or [*(example.prompt or []), *(example.completion or [])]
     if not messages:
         return example.text or example.answer

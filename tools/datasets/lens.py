@@ -85,6 +85,8 @@ def lens_preview(
     model: ModelText, examples: Sequence[tuple[int, Example]], shown: int
 ) -> LensPreview:
     """Render rows with the model's own template and look at what would be trained."""
+    if examples and examples[0][1].tokens is not None:
+        return _tagged(model, examples, shown)
     step = max(1, len(examples) // _CHECKED_ROWS)
     checked = list(examples[::step][:_CHECKED_ROWS])
     problems = check_template(model, checked)
@@ -113,6 +115,25 @@ def lens_preview(
         ],
         problems=problems,
     )
+
+
+def _tagged(model: ModelText, examples: Sequence[tuple[int, Example]], shown: int) -> LensPreview:
+    """Show words with their tags: each word is trained to its tag, and none is masked."""
+    rows = [
+        LensShown(
+            row=number,
+            tokens=[
+                LensToken(text=f"{word}/{tag} ", trained=True, stop=False)
+                for word, tag in list(zip(e.tokens or (), e.tags or (), strict=True))[
+                    :_SHOWN_TOKENS
+                ]
+            ],
+            note="every word is trained to the tag behind it, at its first token",
+        )
+        for number, e in examples[: max(shown, 1)]
+    ]
+    about = LensAbout(model=model.name, own_template=model.own_template, trained_share=1.0)
+    return LensPreview(about=about, rows=rows, problems=[])
 
 
 def _note(row: LensRow, stops: set[int]) -> str:

@@ -8,8 +8,12 @@ Columns of the splits by objective:
   where the task has a fixed set of answers.
 - `chat`: `messages`, a list of `{role, content}`.
 - `text`: `text`.
+- `dpo`: `prompt`, `chosen` and `rejected`, each a list of `{role, content}`.
+- `kto`: `prompt` and `completion`, each a list of `{role, content}`; `label` (true or false).
+- `token_classification`: `tokens` and `tags`, lists of texts of one length.
 
-Every split also has `row`, the row's number in the source, counted from 0.
+Every split also has `row`, the row's number in the source, counted from 0; where rows were added
+by augmentation, `synthetic` is true for those.
 """
 
 from __future__ import annotations
@@ -45,7 +49,10 @@ class Manifest(BaseModel):
         source: What the person named; `source_path` is where it was found.
         source_sha256: Digest of the source's bytes, checked before training.
         columns: Source column → role, such as `{"text": "input", "label": "output"}`.
-        labels: The answers in order of frequency, for tasks with a fixed set of answers.
+        labels: The answers in order of frequency, for tasks with a fixed set of answers; the tags
+            for token classification.
+        parent: Id of the prepared version that this one was made from, if it was.
+        synthetic: Rows of the training split that augmentation added.
         options: The choices that `prepare` was called with.
     """
 
@@ -62,6 +69,8 @@ class Manifest(BaseModel):
     objective: Objective
     columns: dict[str, str]
     template: str | None = None
+    parent: str | None = None
+    synthetic: int = 0
     labels: tuple[str, ...] = ()
     splits: dict[SplitName, int]
     characters_p95: int

@@ -13,19 +13,23 @@ from tools.datasets.manifest import Manifest, SplitName
 
 _BATCH = 2000
 _MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+_ANSWERED = [("prompt", _MESSAGES), ("completion", _MESSAGES)]
+_FIELDS: dict[str, list[tuple[str, pa.DataType]]] = {
+    "chat": [("messages", _MESSAGES)],
+    "text": [("text", pa.string())],
+    "dpo": [("prompt", _MESSAGES), ("chosen", _MESSAGES), ("rejected", _MESSAGES)],
+    "kto": [*_ANSWERED, ("label", pa.bool_())],
+    "token_classification": [("tokens", pa.list_(pa.string())), ("tags", pa.list_(pa.string()))],
+}
 
 
 def schema_of(manifest: Manifest) -> pa.Schema:
     """Return the columns of a version's splits."""
-    fields = [("row", pa.int64())]
-    if manifest.objective == "chat":
-        fields.append(("messages", _MESSAGES))
-    elif manifest.objective == "text":
-        fields.append(("text", pa.string()))
-    else:
-        fields += [("prompt", _MESSAGES), ("completion", _MESSAGES)]
-        if manifest.labels:
-            fields.append(("label", pa.string()))
+    fields = [("row", pa.int64()), *_FIELDS.get(manifest.objective, _ANSWERED)]
+    if manifest.objective not in _FIELDS and manifest.labels:
+        fields.append(("label", pa.string()))
+    if manifest.options.get("augment"):
+        fields.append(("synthetic", pa.bool_()))
     return pa.schema(fields)
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import re
-import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +12,21 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tools.context import Context
 from tools.datasets.arrange import plan_rows
+from tools.datasets.augment import AUGMENTATIONS, Augmentation, Augmenter
 from tools.datasets.checks import RowChecks
 from tools.datasets.choose import choose, trainable
-from tools.datasets.example import Example
 from tools.datasets.cures import Fix, all_fixes
-from tools.datasets.fixes import TextFixes, spelling
-from tools.datasets.gather import Gathered, examples, gather
+from tools.datasets.fixes import DROPPED_WHERE_SEEN, TextFixes, spelling
+from tools.datasets.gather import Gathered, gather
 from tools.datasets.locate import Located, find_source
 from tools.datasets.manifest import Manifest, SplitName, read_manifest
 from tools.datasets.mapping import Mapping
-from tools.datasets.quarantine import name_list
-from tools.datasets.source import Source, open_source
-from tools.errors import BadInput, Unavailable
+from tools.datasets.records import map_file, mapping_of, write_version
+from tools.datasets.source import open_source
+from tools.errors import BadInput
 from tools.history.spec import digest
+
+__all__ = ["PrepareOptions", "map_file", "mapping_of", "prepare"]
 
 RECIPE = 1
 """Raised whenever the same source and options would give other rows."""
@@ -46,6 +45,7 @@ class PrepareOptions(BaseModel):
     template: str | None = None
     seed: int | None = None
     fixes: tuple[Fix, ...] | None = None
+    augment: tuple[Augmentation, ...] | None = None
 
     def wished(self) -> dict[str, Any]:
         """Return the choices that were made."""
@@ -66,29 +66,60 @@ def prepare(ctx: Context, path: str, options: PrepareOptions | None = None) -> M
     """
     wished = (options or PrepareOptions()).wished()
     located = find_source(ctx, path)
-    if located.manifest:
-        own = located.manifest.options
-        if all(own.get(name) == value for name, value in wished.items()):
-            return _recorded(ctx, located.manifest)
-        wished = {k: v for k, v in own.items() if k in PrepareOptions.model_fields} | wished
-        located = find_source(ctx, located.manifest.source_path, trusted=True)
+    parent = located.manifest
+    if parent:
+        wished = _on_top(parent, wished)
+        if all(parent.options.get(name) == value for name, value in wished.items()):
+            return _recorded(ctx, parent)
+        wished = {k: v for k, v in parent.options.items() if k in PrepareOptions.model_fields} | (
+            wished
+        )
+        located = find_source(ctx, parent.source_path, trusted=True)
+    else:
+        wished = _on_top(None, wished)
     chosen = _DEFAULTS | {name: value for name, value in wished.items() if value is not None}
-    return _prepare(ctx, located, chosen)
+    return _prepare(ctx, located, chosen, parent)
 
 
-def _prepare(ctx: Context, located: Located, chosen: dict[str, Any]) -> Manifest:
+def _on_top(parent: Manifest | None, wished: dict[str, Any]) -> dict[str, Any]:
+    """Return the wishes with fixes in their own order, beside those that a version has had."""
+    wished = dict(wished)
+    if "fixes" in wished:
+        if "exact_duplicates" in wished["fixes"]:
+            wished["dedupe"] = True
+        had = parent.options.get("fixes", ()) if parent else ()
+        wished["fixes"] = all_fixes([*had, *wished["fixes"]])
+    if "augment" in wished:
+        wished["augment"] = [name for name in AUGMENTATIONS if name in wished["augment"]]
+    return wished
+
+
+def _prepare(
+    ctx: Context, located: Located, chosen: dict[str, Any], parent: Manifest | None
+) -> Manifest:
     source = open_source(located.path, follow_links=ctx.trusts_arguments)
     columns = {name: chosen.get(name) for name in ("template", "input_column", "output_column")}
     reading = choose(source, **columns)
     mapping = trainable(reading, located.name)
+    methods = chosen.pop("augment", None) or []
+    if methods:
+        _check_augmentation(mapping)
+        chosen["augment"] = methods
     sha256 = source.sha256()
+    if parent and parent.source_sha256 != sha256:
+        raise BadInput(
+            f"The source of {parent.id} has changed since it was prepared.",
+            hint=f"Prepare the source again by its own name, {located.name}.",
+        )
     chosen["fixes"] = all_fixes(chosen["fixes"])
     options = {**chosen, "mapping": mapping.model_dump(mode="json", exclude={"confidence"})}
     fingerprint = digest({"recipe": RECIPE, "source": sha256, "options": options})
     version = f"{_slug(located.path)}@{fingerprint[:8]}"
     folder = ctx.settings.dataset_folder(version)
+    came_from = parent.id if parent and parent.id != version else None
     if (folder / "manifest.json").is_file():
-        return _recorded(ctx, read_manifest(folder))
+        there = read_manifest(folder)
+        return _recorded(ctx, there.model_copy(update={"parent": came_from or there.parent}))
     cures = TextFixes(chosen["fixes"], mapping)
     checks = RowChecks(mapping, reading.columns) if _needs_checks(chosen["fixes"]) else None
     found = gather(source, mapping, checks=checks, cure=cures.apply)
@@ -101,7 +132,7 @@ def _prepare(ctx: Context, located: Located, chosen: dict[str, Any]) -> Manifest
     manifest = Manifest(
         id=version,
         fingerprint=fingerprint,
-        source=located.named,
+        source=parent.source if parent else located.named,
         source_path=str(located.path),
         source_sha256=sha256,
         format=mapping.format,
@@ -109,15 +140,34 @@ def _prepare(ctx: Context, located: Located, chosen: dict[str, Any]) -> Manifest
         objective=mapping.objective or "text",
         columns=dict(mapping.columns),
         template=mapping.template,
-        labels=_labels(found, plan),
+        parent=came_from,
+        labels=_labels(found, plan, mapping),
         splits=_sizes(plan),
         characters_p95=_percentile(found.lengths, 0.95),
         steps=tuple(steps),
         options=options,
         created_at=ctx.clock(),
     )
-    write_version(folder, manifest, source, plan)
-    return _recorded(ctx, manifest)
+    augmenter = _augmenter(found, plan, chosen) if methods else None
+    return _recorded(ctx, write_version(folder, manifest, source, plan, augmenter))
+
+
+def _check_augmentation(mapping: Mapping) -> None:
+    if mapping.objective != "prompt_completion":
+        raise BadInput(
+            f"Rows of the format {mapping.format.replace('_', ' ')} cannot be augmented.",
+            hint="Leave `augment` out; it changes the question of rows with one question and one "
+            "answer, such as texts with labels.",
+        )
+
+
+def _augmenter(found: Gathered, plan: dict[int, SplitName], chosen: dict[str, Any]) -> Augmenter:
+    judged = {
+        key
+        for number, key in zip(found.numbers, found.same, strict=True)
+        if plan.get(number) in ("validation", "test")
+    }
+    return Augmenter(chosen["augment"], chosen["seed"], judged)
 
 
 def _recorded(ctx: Context, manifest: Manifest) -> Manifest:
@@ -131,7 +181,7 @@ def _recorded(ctx: Context, manifest: Manifest) -> Manifest:
 
 
 def _needs_checks(fixes: Sequence[str]) -> bool:
-    return bool({"secrets", "instruction_text", "identical_pairs"} & set(fixes))
+    return bool(DROPPED_WHERE_SEEN & set(fixes))
 
 
 def _respell(found: Gathered, fixes: Sequence[str]) -> tuple[dict[str, str], int]:
@@ -144,39 +194,20 @@ def _respell(found: Gathered, fixes: Sequence[str]) -> tuple[dict[str, str], int
     return better, touched
 
 
-def mapping_of(manifest: Manifest) -> Mapping:
-    """Return the mapping that a version was made with."""
-    return Mapping.model_validate({"confidence": 1.0, **manifest.options["mapping"]})
-
-
-def _records(
-    source: Source, manifest: Manifest
-) -> Iterator[tuple[int, dict[str, Any], dict[str, Any]]]:
-    """Yield `(row number, raw row, canonical row)` for every usable row, cured as chosen."""
-    mapping = mapping_of(manifest)
-    cures = TextFixes(manifest.options.get("fixes", ()), mapping)
-    better = manifest.options.get("label_spelling") or {}
-    for number, _, row, example in examples(source, mapping, cures.apply):
-        if not isinstance(example, Example):
-            continue
-        record = example.record()
-        if record.get("label") in better:
-            label = better[record["label"]]
-            record |= {"label": label, "completion": [{"role": "assistant", "content": label}]}
-        yield number, row, record
-
-
 def _slug(path: Path) -> str:
     stem = path.name.split(".")[0] if path.is_file() else path.name
     return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-_")[:40] or "data"
 
 
-def _labels(found: Gathered, plan: dict[int, SplitName]) -> tuple[str, ...]:
+def _labels(found: Gathered, plan: dict[int, SplitName], mapping: Mapping) -> tuple[str, ...]:
+    """Return the labels (or tags) of the rows that stay, commonest first."""
     counts = Counter(
         label
         for number, label in zip(found.numbers, found.labels, strict=True)
         if label is not None and number in plan
     )
+    if mapping.objective == "token_classification":
+        counts = found.tags
     return tuple(sorted(counts, key=lambda label: (-counts[label], label)))
 
 
@@ -189,82 +220,3 @@ def _sizes(plan: dict[int, SplitName]) -> dict[SplitName, int]:
 def _percentile(values: Sequence[int], share: float) -> int:
     ordered = sorted(values)
     return ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else 0
-
-
-def write_version(
-    folder: Path,
-    manifest: Manifest,
-    source: Source,
-    plan: dict[int, SplitName],
-) -> None:
-    """Write all splits and the manifest beside their place, then move them there at once.
-
-    Raises:
-        Unavailable: The disk is full or the folder cannot be written. Nothing is left behind.
-    """
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    try:
-        temporary.mkdir(parents=True, exist_ok=False)
-        _write_splits(temporary, manifest, source, plan)
-        text = manifest.model_dump_json(indent=2) + "\n"
-        (temporary / "manifest.json").write_text(text, encoding="utf-8")
-        try:
-            temporary.rename(folder)
-        except OSError:
-            if not (folder / "manifest.json").is_file():  # else somebody wrote the same one
-                raise
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise Unavailable(
-            f"Cannot write the dataset: {'the disk is full' if full else error.strerror}.",
-            hint="Free some disk space, or point LUTHIER_HOME at another disk."
-            if full
-            else f"Check that {folder.parent} can be written.",
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _write_splits(
-    folder: Path, manifest: Manifest, source: Source, plan: dict[int, SplitName]
-) -> None:
-    from tools.datasets.parquet import SplitWriter  # noqa: PLC0415 - brings pyarrow
-
-    with SplitWriter(folder, manifest) as writer:
-        for number, _, record in _records(source, manifest):
-            split = plan.get(number)
-            if split:
-                writer.add(split, {"row": number, **record})
-
-
-def map_file(
-    path: Path, manifest: Manifest, *, columns: Sequence[str] = ()
-) -> Iterator[dict[str, Any]]:
-    """Yield the rows of another file in the manifest's canonical form.
-
-    Args:
-        columns: Columns of that file to hand through beside the canonical ones.
-
-    Raises:
-        BadInput: The file lacks a column that the mapping or the caller needs.
-    """
-    source = open_source(path)
-    mapping = mapping_of(manifest)
-    present = set(choose(source).columns)
-    unneeded = ("ignored", "id", "context", "system", "history", "tools")
-    needed = [n for n, role in mapping.columns.items() if role not in unneeded]
-    optional = {n for n in mapping.having("input") if mapping.format == "alpaca"}
-    missing = [n for n in needed if n not in present and n not in optional]
-    if missing:
-        raise BadInput(
-            f"{path.name} has no column {name_list(missing)}, which {manifest.id} was made from.",
-            hint=f"Its columns are: {name_list(sorted(present), 12)}. Rename them to match.",
-        )
-    absent = [name for name in columns if name not in present]
-    if absent:
-        raise BadInput(
-            f"{path.name} has no column {name_list(absent)}.",
-            hint=f"Its columns are: {name_list(sorted(present), 12)}.",
-        )
-    for number, row, record in _records(source, manifest):
-        yield {"row": number, **record, **{name: row.get(name) for name in columns}}

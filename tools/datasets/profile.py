@@ -15,7 +15,7 @@ from tools.datasets.row import Row
 _NUMBER = re.compile(r"^[+-]?\d+([.,]\d+)*%?$")
 _URL = re.compile(r"^(https?://|www\.)\S+$")
 _DATE = re.compile(r"^\d{4}-\d{2}-\d{2}|^\d{1,2}[./]\d{1,2}[./]\d{2,4}")
-MESSAGE_LISTS = ("role", "content"), ("from", "value")
+_PLAIN_LISTS = frozenset({"list of text", "list of number"})
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Column:
         words: Mean number of words per value; `characters` the mean length.
         counts: Commonest values (as text) with their counts, at most 200.
         keys: For dicts and lists of dicts: the keys of most of them.
+        sizes: For lists of texts or numbers, also written as text: how many items each has;
+            `items` the number of different ones.
     """
 
     name: str
@@ -46,6 +48,8 @@ class Column:
     opaque: float
     counts: dict[str, int]
     keys: frozenset[str]
+    sizes: tuple[int, ...] = ()
+    items: int = 0
 
     @property
     def lower(self) -> str:
@@ -101,6 +105,7 @@ def _column(name: str, values: Sequence[Any]) -> Column:
     texts = [value if isinstance(value, str) else text_of(value) for value in filled]
     short = [text.strip()[:400] for text in texts]
     counts = Counter(short)
+    lists = _plain_lists(filled, shape)
     total = len(filled) or 1
     repeated = sum(count for count in counts.values() if count > 1)
     return Column(
@@ -118,7 +123,20 @@ def _column(name: str, values: Sequence[Any]) -> Column:
         opaque=sum(_is_opaque(text) for text in short) / total,
         counts=dict(counts.most_common(200)),
         keys=_keys(filled),
+        sizes=tuple(map(len, lists)),
+        items=len({str(item) for value in lists for item in value}),
     )
+
+
+def _plain_lists(values: Sequence[Any], shape: str) -> list[list[Any]]:
+    """Return the lists of words or numbers in a column, also those written as text."""
+    if shape in _PLAIN_LISTS:
+        return [value for value in values if isinstance(value, list)]
+    if shape != "text" or not all(isinstance(v, str) and v[:1] == "[" for v in values[:20]):
+        return []
+    read = [plain_list(value) for value in values if isinstance(value, str)]
+    lists = [value for value in read if value is not None]
+    return lists if len(lists) > 0.9 * len(values) else []
 
 
 def is_blank(value: Any) -> bool:
@@ -141,6 +159,28 @@ def decoded(value: Any) -> Any:
     if isinstance(inner, list) and inner and isinstance(inner[0], dict):
         return inner if MESSAGE_KEYS & inner[0].keys() else value
     return value
+
+
+def plain_list(value: str) -> list[Any] | None:
+    """Return a list that was written as text; None where it is none.
+
+    Knows JSON (`["a", "b"]`), Python (`['a', 'b']`) and NumPy (`['a' 'b']`, `[0 1]`).
+    """
+    text = value.strip()
+    if not (text.startswith("[") and text.endswith("]")) or len(text) > 200_000:
+        return None
+    if "," not in text:
+        if re.fullmatch(r"\[[\d\s]+\]", text):
+            return [int(number) for number in text[1:-1].split()]
+        if re.fullmatch(r"\[(?:\s*(?:'[^']*'|\"[^\"]*\"))+\s*\]", text):
+            return [word[1:-1] for word in re.findall(r"'[^']*'|\"[^\"]*\"", text)]
+    for read in (json.loads, ast.literal_eval):
+        try:
+            inner = read(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        return inner if isinstance(inner, list) else None
+    return None
 
 
 def _python_list(value: str) -> Any:

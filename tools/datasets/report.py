@@ -62,8 +62,8 @@ class DatasetReport(Report):
     alternatives: list[Mapping]
     mapping: Mapping
     template: str | None
-    length_histogram: list[LengthBin] = []
-    cut_shares: dict[str, float] = {}
+    length_histogram: list[LengthBin]
+    cut_shares: dict[str, float]
     lens: list[LensShown] | None = None
     lens_about: LensAbout | None = None
     version: str | None = None
@@ -195,6 +195,7 @@ class PreparedReport(Report):
     splits: dict[str, int]
     steps: list[Step]
     parent: str | None = None
+    synthetic: int = 0
     problems: list[Problem]
 
     @classmethod
@@ -213,6 +214,8 @@ class PreparedReport(Report):
             rows=sum(manifest.splits.values()),
             splits={str(name): count for name, count in manifest.splits.items()},
             steps=list(manifest.steps),
+            parent=manifest.parent,
+            synthetic=manifest.synthetic,
             problems=problems,
         )
 
@@ -222,6 +225,7 @@ class PreparedReport(Report):
         lines = [
             f"Prepared {self.version}: {self.rows:,} rows ({splits}), "
             f"{self.format.replace('_', ' ')}."
+            + (f" Made from {self.parent}." if self.parent else "")
         ]
         for step in self.steps:
             change = f"{step.rows_before:,} → {step.rows_after:,} rows"

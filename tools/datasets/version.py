@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.datasets.example import Example
+from tools.datasets.examples import entities
 from tools.datasets.gather import Gathered
 from tools.datasets.manifest import Manifest, SplitName
 from tools.datasets.table_rows import arrow_rows
@@ -26,12 +27,19 @@ def example_of(record: dict[str, Any]) -> Example:
         return Example("\n".join(heard), "\n".join(said), messages=messages)
     if "text" in record:
         return Example("", record["text"], text=record["text"])
+    if "tokens" in record:
+        words, tags = record["tokens"], record["tags"]
+        return Example(" ".join(words), entities(words, tags), tokens=words, tags=tags)
+    prompt, completion = record["prompt"], record["chosen" if "chosen" in record else "completion"]
+    label = record.get("label")
     return Example(
-        asked="\n".join(m["content"] for m in record["prompt"]),
-        answer="\n".join(m["content"] for m in record["completion"]),
-        prompt=record["prompt"],
-        completion=record["completion"],
-        label=record.get("label"),
+        asked="\n".join(m["content"] for m in prompt),
+        answer="\n".join(m["content"] for m in completion),
+        prompt=prompt,
+        completion=completion,
+        label=label if isinstance(label, str) else None,
+        rejected=record.get("rejected"),
+        verdict=label if isinstance(label, bool) else None,
     )
 
 
@@ -43,5 +51,6 @@ def gather_version(folder: Path, manifest: Manifest) -> Gathered:
             example = example_of(record)
             found.rows += 1
             found.split_rows[split] += 1
-            found.add(record["row"], split, example)
+            if not record.get("synthetic"):  # else every one would count as a near duplicate
+                found.add(record["row"], split, example)
     return found
