@@ -81,6 +81,46 @@ def test_every_wish_is_honoured_exactly(ctx: Context, tickets: str) -> None:
     assert spec.max_minutes == 30
 
 
+PASSED: dict[str, Any] = {
+    "loss": "focal", "loss_weight": 2.0, "batching": "packed", "quantization": "none",
+    "initialisation": "pissa", "optimizer": "adamw_8bit", "probe": False, "warmup_ratio": 0.1,
+    "lr_scheduler": "linear", "modules_to_save": ("lm_head",), "target_modules": ("q_proj",),
+    "objective": "sequence_classification", "attention": "eager",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), PASSED.items(), ids=PASSED)
+def test_every_other_wish_reaches_the_spec(
+    ctx: Context, tickets: str, name: str, value: Any
+) -> None:
+    assert getattr(plan_for(ctx, tickets, method="lora", **{name: value}).spec, name) == value
+
+
+def test_what_was_wished_and_what_was_chosen_have_a_reason(ctx: Context, tickets: str) -> None:
+    plan = plan_for(ctx, tickets, loss="focal", batching="packed")
+    said = {reason.choice: reason for reason in plan.why}
+    assert "1708.02002" in said["loss focal"].source
+    assert "you asked" in said["batching packed"].reason
+    assert any("cosine" in choice for choice in said)
+    assert all(reason.reason and reason.source for reason in plan.why)
+
+
+def test_an_engine_shares_the_batch_out_over_its_processes(ctx: Context, tickets: str) -> None:
+    alone = plan_for(ctx, tickets).spec
+    spec = plan_for(ctx, tickets, engine="ddp", processes=2).spec
+    assert (spec.engine, spec.processes) == ("ddp", 2)
+    assert spec.batch_size * spec.gradient_accumulation * 2 == (
+        alone.batch_size * alone.gradient_accumulation
+    )
+
+
+def test_methods_with_other_rates_than_lora_get_them(ctx: Context, tickets: str) -> None:
+    lora = plan_for(ctx, tickets, method="lora").spec.learning_rate
+    plan = plan_for(ctx, tickets, method="prompt_tuning")
+    assert plan.spec.learning_rate > 3 * lora
+    assert any("prompt tuning" in reason.source for reason in plan.why)
+
+
 @pytest.mark.parametrize(("name", "value"), [("eval_fraction", 0.25), ("dedupe", False)])
 def test_wishes_about_the_data_reach_the_data(
     ctx: Context, tickets: str, name: str, value: Any
@@ -131,6 +171,13 @@ def test_a_time_budget_shortens_what_was_left_open(ctx: Context, tickets: str) -
         ({"max_length": 100_000}, "reads at most"),
         ({"device": "cuda"}, "no NVIDIA GPU"),
         ({"target_modules": "c_attn"}, "no module called c_attn"),
+        ({"method": "full", "quantization": "nf4"}, "cannot train quantised"),
+        ({"engine": "single", "processes": 2}, "one process, not 2"),
+        ({"engine": "zero3", "processes": 1}, "here is one"),
+        ({"initialisation": "magic"}, "no initialisation"),
+        ({"method": "vera", "rank": 8, "initialisation": "pissa"}, "no initialisation"),
+        ({"method": "prompt_tuning", "rank": 8}, "no rank"),
+        ({"method": "oft", "quantization": "nf4"}, "beside a quantised base"),
     ],
 )
 def test_contradictory_wishes_are_refused_before_the_data_is_read(
@@ -161,11 +208,31 @@ def test_a_target_that_the_model_cannot_reach_is_refused_before_training(
     assert "SmolLM2-135M" in caught.value.hint
 
 
-@pytest.mark.parametrize("wish", [{"method": "magic"}, {"engine": "warp"}])
-def test_an_unknown_method_or_engine_names_the_known(ctx: Context, wish: dict[str, Any]) -> None:
+def test_an_unknown_method_names_the_known(ctx: Context) -> None:
     with pytest.raises(BadInput) as caught:
-        plan_for(ctx, "x.csv", **wish)
+        plan_for(ctx, "x.csv", method="magic")
     assert "trains with" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("wishes", "words"),
+    [
+        ({"method": "prompt_tuning", "target": "onnx-cpu"}, "cannot be merged"),
+        ({"method": "qlora", "engine": "zero3", "processes": 2}, "ZeRO-3"),
+        ({"engine": "fsdp", "processes": 2}, "FSDP"),
+        ({"attention": "flash"}, "FlashAttention"),
+        ({"optimizer": "paged_adamw_8bit"}, "card"),
+        ({"objective": "dpo"}, "chosen and a rejected"),
+        ({"objective": "sequence_classification", "target": "onnx-cpu"}, "heads"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_with_what_does(
+    ctx: Context, tickets: str, wishes: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(Refused, match=words) as caught:
+        plan_for(ctx, tickets, **wishes)
+    assert caught.value.refused_by == "preflight"
+    assert caught.value.hint
 
 
 def test_a_model_that_does_not_fit_is_refused_with_what_does(

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 
 from tools.advise import defaults
 from tools.advise.compatibility import clashes
-from tools.advise.evidence import METHODS
+from tools.advise.evidence import facts_of_method
 from tools.advise.figures import MemoryEstimate
 from tools.advise.memory import Workload, estimate_memory
 from tools.advise.models import ModelInfo
 from tools.advise.situation import Situation
+from tools.advise.spreading import Spread, spreads
 from tools.history.spec import Device, Precision
 
 _CONTEXTS = 32
@@ -45,16 +46,15 @@ def arrange(situation: Situation, model: ModelInfo, method: str) -> Arrangement 
     """Find the least costly arrangement that fits, or say what is in the way."""
     device = "cuda" if situation.machine.gpus else "cpu"
     available = situation.machine.usable_gib(device)
-    engines = _engines(situation, method, device)
     refused: list[str] = []
     tight: Arrangement | None = None
     smallest: MemoryEstimate | None = None
-    for engine, offload in engines:
-        clash = _clash(method, engine, situation.target, device)
+    for spread in _spreads(situation, method, device):
+        clash = _clash(method, spread.engine, situation.target, device)
         if clash:
-            refused.append(f"{engine}: {clash}")
+            refused.append(f"{spread.engine}: {clash}")
             continue
-        for work, accumulation in _works(situation, model, method, engine, offload):
+        for work, accumulation in _works(situation, model, method, spread):
             memory = estimate_memory(work)
             smallest = min(smallest or memory, memory, key=lambda m: m.high_gib)
             if memory.high_gib > available or _host_need(work) > situation.machine.memory_gib:
@@ -89,36 +89,32 @@ def chosen_length(situation: Situation, model: ModelInfo) -> int:
     return min(rounded, model.context_length)
 
 
-def _engines(situation: Situation, method: str, device: str) -> list[tuple[str, bool]]:
-    """Engines in the order of least communication; `True` means with offload."""
-    count = len(situation.machine.gpus)
+def _spreads(situation: Situation, method: str, device: str) -> list[Spread]:
     wished = situation.preferences.get("engine")
-    if wished:
-        return [(str(wished), False)]
-    if device == "cpu" or count < 2:
-        return [("single", False)]
-    order = [("ddp", False), ("zero2", False), ("zero3", False), ("fsdp", False)]
-    if METHODS[method].quantised:
-        order = [("ddp", False), ("fsdp", False)]
-    return [*order, ("zero3", True)] if method == "full" else order
+    return spreads(
+        method=method,
+        quantised=facts_of_method(method).quantised,
+        device=device,
+        cards=len(situation.machine.gpus),
+        engine=str(wished) if wished else None,
+    )
 
 
 def _clash(method: str, engine: str, target: str, device: str) -> str | None:
     kind = target.partition("-")[0]
     found = clashes(
         method=method, engine=engine, target=kind, device=device,
-        quantized="yes" if METHODS[method].quantised else "no",
+        quantized="yes" if facts_of_method(method).quantised else "no",
     )  # fmt: skip
     refusals = [clash for clash in found if clash.level == "refuse"]
     return refusals[0].reason if refusals else None
 
 
 def _works(
-    situation: Situation, model: ModelInfo, method: str, engine: str, offload: bool
+    situation: Situation, model: ModelInfo, method: str, spread: Spread
 ) -> Iterator[tuple[Workload, int]]:
     preferences = situation.preferences
     device: Device = "cuda" if situation.machine.gpus else "cpu"
-    gpus = max(1, len(situation.machine.gpus)) if engine != "single" else 1
     length = chosen_length(situation, model)
     base = Workload(
         shape=model.shape,
@@ -128,12 +124,13 @@ def _works(
         rank=int(preferences.get("rank") or rank_for(situation, model, method)),
         precision=precision_for(situation),
         device=device,
-        engine=engine,
-        gpus=gpus,
-        offload=offload,
+        engine=spread.engine,
+        gpus=spread.processes,
+        offload=spread.offload,
         trained_share=_TRAINED_SHARE.get(situation.data.kind, 0.75),
     )
-    total = max(1, int(preferences.get("effective_batch") or _effective(situation, gpus)))
+    effective = preferences.get("effective_batch") or _effective(situation, spread.processes)
+    total = max(1, int(effective))
     wished = preferences.get("batch_size")
     sizes = [int(wished)] if wished else [total >> k for k in range(6) if total >> k]
     checkpointings = preferences.get("gradient_checkpointing")
@@ -168,7 +165,7 @@ def precision_for(situation: Situation) -> Precision:
 
 def _host_need(work: Workload) -> float:
     """GiB of the machine's own memory that offloading takes."""
-    if not work.offload:
+    if work.offload == "none":
         return 0.0
     state = 16.0 * work.trained_parameters / 2**30
     return state + 4.0

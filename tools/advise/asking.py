@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from tools.advise import ledger, solver
 from tools.advise.duration import Run, estimate_duration
-from tools.advise.evidence import METHODS
+from tools.advise.evidence import facts_of_method
 from tools.advise.exact import trace
 from tools.advise.figures import MemoryEstimate, Range
 from tools.advise.hardware import Machine, this_machine
@@ -163,7 +163,7 @@ def estimate_for(
     """
     base = resolve_model(ctx, model, needs_weights=False)
     machine = machine_of(ctx, hardware=hardware, memory_gb=memory_gb)
-    if METHODS[method].adapter is False and quantization not in (None, "none"):
+    if not facts_of_method(method).adapter and quantization not in (None, "none"):
         raise BadInput(
             "Full fine-tuning cannot train quantised weights.",
             hint="Choose the method qlora, or leave the quantisation out.",

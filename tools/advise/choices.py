@@ -7,12 +7,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
+from tools import methods
 from tools.advise import defaults, feasible, ledger
+from tools.advise.compatibility import Clash, clashes
+from tools.advise.evidence import ENGINE_SOURCE, ENGINE_WORDS, facts_of_method
 from tools.advise.figures import MemoryEstimate, Reason
 from tools.advise.hardware import Machine
 from tools.advise.lengths import Lengths, choose_max_length
 from tools.advise.memory import Workload, estimate_memory
 from tools.advise.models import ModelInfo
+from tools.advise.objectives import choose_objective
+from tools.advise.options import passed_on
+from tools.advise.spreading import Spread, spreads
 from tools.advise.wishes import PlanRequest
 from tools.datasets.manifest import Manifest
 from tools.history.spec import Device, Precision, TrainingSpec
@@ -58,9 +64,10 @@ class Draft:
         return default[0]
 
     def _card_applies(self, name: str) -> bool:
-        """A card's rates are for adapters; and its epochs for data of ordinary size."""
-        if name == "learning_rate" and self.request.method == "full":
-            return False
+        """A card's rates are for LoRA and its kin; its epochs for data of ordinary size."""
+        method = self.request.method
+        if name == "learning_rate" and method:
+            return facts_of_method(method).rate == 1.0
         return not (name == "epochs" and self.rows > 20_000)
 
 
@@ -68,48 +75,102 @@ def choose(draft: Draft, *, memory_factor: float) -> tuple[TrainingSpec, MemoryE
     """Choose a complete spec that fits, or refuse.
 
     Raises:
-        Refused: By the gate `memory`, naming the nearest run that fits.
+        Refused: By the gate `memory`, naming the nearest run that fits; by `preflight` where what
+            is asked for does not go together.
     """
     device = feasible.choose_device(draft.request, draft.machine)
     available = draft.machine.usable_gib(device)
     base = _workload(draft, device)
-
-    def estimate(work: Workload) -> MemoryEstimate:
-        return ledger.corrected(estimate_memory(work), memory_factor)
-
     refused: list[str] = []
-    for method in _methods(draft, device):
-        for batch, accumulation, checkpointing, room in _batches(draft, method, device):
-            work = _with(
-                base,
-                method=method,
-                batch=batch,
-                checkpointing=checkpointing,
-                accumulates=accumulation > 1,
-            )
-            memory = estimate(work)
-            if memory.high_gib <= room * available:
-                _explain_method(draft, method, refused, memory, available)
-                return _spec(draft, work, accumulation), memory
-        refused.append(method)
+    met: Clash | None = None
+    for work, accumulation, room in _candidates(draft, base, device):
+        clash = _clash(draft, work)
+        if clash:
+            met = clash
+            continue
+        memory = ledger.corrected(estimate_memory(work), memory_factor)
+        if memory.high_gib <= room * available:
+            _explain_method(draft, work.method, refused, memory, available)
+            _explain_engine(draft, work)
+            return _spec(draft, work, accumulation), memory
+        refused.append(work.method)
+    if not refused and met:
+        raise feasible.refuse_clash(met)
     wished_batch = draft.request.batch_size or 1
     last = _with(base, method=refused[-1], batch=wished_batch, checkpointing=True)
-    raise feasible.refuse_memory(last, estimate(last), available)
+    raise feasible.refuse_memory(
+        last, ledger.corrected(estimate_memory(last), memory_factor), available
+    )
+
+
+def _candidates(draft: Draft, base: Workload, device: str) -> Iterator[tuple[Workload, int, float]]:
+    """Yield ways to run it, the best first, with the share of memory each may take."""
+    request = draft.request
+    for method in _methods(draft, device):
+        kind = request.quantization or "none"
+        quantised = kind != "none" or facts_of_method(method).quantised
+        for spread in spreads(
+            method=method, quantised=quantised, device=device, cards=len(draft.machine.gpus),
+            engine=request.engine, processes=request.processes, offload=request.offload,
+        ):  # fmt: skip
+            for batch, accumulation, checkpointing, room in _batches(draft, spread):
+                work = _with(
+                    base,
+                    method=method,
+                    quantization=kind,
+                    batch=batch,
+                    checkpointing=checkpointing,
+                    accumulates=accumulation > 1,
+                    engine=spread.engine,
+                    gpus=spread.processes,
+                    offload=spread.offload,
+                )
+                yield work, accumulation, room
+
+
+def _clash(draft: Draft, work: Workload) -> Clash | None:
+    """Return what of the compatibility table forbids a candidate; a risk is only told."""
+    request = draft.request
+    found = clashes(
+        method=work.method,
+        engine=work.engine,
+        device=work.device,
+        target=(request.target or "hf").partition("-")[0],
+        quantized="no" if work.quantized == "none" else "yes",
+        quantization=work.quantized,
+        optimizer=work.optimizer,
+        merges="yes" if facts_of_method(work.method).merges else "no",
+        checkpointing="yes" if work.checkpointing else "no",
+        packing="yes" if request.batching == "packed" else "no",
+        attention=request.attention if request.attention not in {None, "auto"} else "sdpa",
+        precision=work.precision,
+        objective=work.objective,
+    )
+    refusals = [clash for clash in found if clash.level == "refuse"]
+    risks = [clash for clash in found if clash.level == "warn"]
+    for risk in risks:
+        warning = f"{risk.reason[0].upper()}{risk.reason[1:]} ({risk.source})."
+        if not refusals and warning not in draft.warnings:
+            draft.warnings.append(warning)
+    return refusals[0] if refusals else None
 
 
 def _methods(draft: Draft, device: str) -> list[str]:
     if draft.request.method:
         return [draft.request.method]
+    if draft.request.quantization not in (None, "none"):
+        return ["qlora"]
     if feasible.quantisation_problem(draft.model, device):
         return ["lora"]
     return ["lora", "qlora"]
 
 
-def _batches(draft: Draft, method: str, device: str) -> Iterator[tuple[int, int, bool, float]]:
+def _batches(draft: Draft, spread: Spread) -> Iterator[tuple[int, int, bool, float]]:
     """Yield micro-batch, accumulation, checkpointing, and the share of memory to stay within."""
     request = draft.request
     wished = request.gradient_checkpointing
     total = int(_card_batch(draft.model) or defaults.effective_batch(draft.rows))
+    total = max(1, total // spread.processes)
     if request.batch_size:
         pairs = [(request.batch_size, request.gradient_accumulation or 1)]
     elif request.gradient_accumulation:
@@ -139,11 +200,16 @@ def _workload(draft: Draft, device: str) -> Workload:
         longest = f"the longest row has {draft.lengths.longest} tokens, {kind}"
         draft.because(Reason(f"max_length {length}", longest, "the data"))
     rank = 16
-    if request.method != "full":
+    if request.method is None or facts_of_method(request.method).takes_rank:
         rank = draft.pick("rank", defaults.rank(draft.rows, draft.model))
+    objective, classes = choose_objective(request.objective, draft.manifest)
     return Workload(
         shape=shape,
         method=request.method or "lora",
+        objective=objective,
+        classes=classes,
+        optimizer=request.optimizer or "adamw",
+        attention="eager" if request.attention == "eager" else "fused",
         batch=1,
         length=min(length, max(draft.lengths.longest, 8)),
         rank=rank,
@@ -174,7 +240,10 @@ def _explain_method(
 ) -> None:
     if draft.request.method:
         return
-    if "lora" in refused:
+    if draft.request.quantization not in (None, "none"):
+        reason = "an adapter beside the quantised base that you asked for"
+        draft.because(Reason("qlora", reason, "QLoRA, arXiv 2305.14314"))
+    elif "lora" in refused:
         reason = (
             f"LoRA over the full-precision base would not fit in {available:.1f} GiB; "
             f"over a 4-bit base it does (at most {memory.high_gib:.1f})"
@@ -187,40 +256,30 @@ def _explain_method(
 
 def _spec(draft: Draft, work: Workload, accumulation: int) -> TrainingSpec:
     request, model, manifest = draft.request, draft.model, draft.manifest
-    method = work.method
     epochs = draft.pick("epochs", defaults.epochs(draft.rows, model))
-    per_epoch = max(1, math.ceil(draft.rows / (work.batch * accumulation)))
+    per_epoch = max(1, math.ceil(draft.rows / (work.batch * accumulation * work.gpus)))
     steps = request.max_steps or math.ceil(epochs * per_epoch)
     every = defaults.evaluation_every(steps, per_epoch)
     _explain_batch(draft, work, accumulation)
-    adapter = {}
-    if method != "full":
-        adapter["dropout"] = draft.pick("dropout", defaults.dropout(draft.rows, model))
-    rate = draft.pick("learning_rate", defaults.learning_rate(method, model))
-    decay = draft.pick("weight_decay", defaults.weight_decay(method, draft.rows, model))
-    alpha = request.alpha or int(model.recommended.get("alpha") or 2 * work.rank)
-    if request.rank and not request.alpha:
-        alpha = 2 * work.rank
     return TrainingSpec(
         goal=request.goal or "",
         path=request.path,
         dataset=manifest.id,
         dataset_fingerprint=manifest.fingerprint,
         task=manifest.task,
-        objective=manifest.objective,
+        objective=work.objective,
         labels=manifest.labels,
         template=manifest.template,
         model=str(model.path) if model.source == "local" else model.name,
         model_revision=model.revision,
-        method=method,
+        method=work.method,
+        engine=cast(Any, work.engine),
+        processes=work.gpus,
+        offload=work.offload,
         device=work.device,
-        rank=work.rank,
-        alpha=alpha,
         target_modules=work.targets,
         epochs=epochs,
         max_steps=request.max_steps,
-        learning_rate=rate,
-        weight_decay=decay,
         batch_size=work.batch,
         gradient_accumulation=accumulation,
         max_length=request.max_length or choose_max_length(draft.lengths, model.context_length),
@@ -233,8 +292,29 @@ def _spec(draft: Draft, work: Workload, accumulation: int) -> TrainingSpec:
         seed=_SEED if request.seed is None else request.seed,
         may_change=_may_change(request),
         **_data_options(draft),
-        **adapter,
+        **_rates(draft, work),
+        **passed_on(draft),
     )
+
+
+def _rates(draft: Draft, work: Workload) -> dict[str, Any]:
+    """The method's own settings: rates, decay, and of an adapter its rank, scale and dropout."""
+    request, model, method = draft.request, draft.model, work.method
+    values: dict[str, Any] = {
+        "learning_rate": draft.pick("learning_rate", defaults.learning_rate(method, model)),
+        "weight_decay": draft.pick(
+            "weight_decay", defaults.weight_decay(method, draft.rows, model)
+        ),
+    }
+    takes = methods.method(method).takes
+    if takes("dropout"):
+        values["dropout"] = draft.pick("dropout", defaults.dropout(draft.rows, model))
+    if takes("rank"):
+        values["rank"] = work.rank
+    if takes("alpha"):
+        advised = None if request.rank else model.recommended.get("alpha")
+        values["alpha"] = request.alpha or int(advised or defaults.alpha(method, work.rank))
+    return values
 
 
 def _data_options(draft: Draft) -> dict[str, Any]:
@@ -257,6 +337,13 @@ def _patience(draft: Draft) -> int | None:
 def _may_change(request: PlanRequest) -> tuple[str, ...]:
     """The ladder leaves alone what the person fixed."""
     return tuple(name for name in MAY_CHANGE if getattr(request, name) is None)
+
+
+def _explain_engine(draft: Draft, work: Workload) -> None:
+    if work.gpus > 1:
+        asked = "you asked for it; " if draft.request.engine else ""
+        words = f"{work.engine} over {work.gpus} processes"
+        draft.because(Reason(words, f"{asked}{ENGINE_WORDS[work.engine]}", ENGINE_SOURCE))
 
 
 def _explain_batch(draft: Draft, work: Workload, accumulation: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tools.advise.evidence import facts_of_method
 from tools.advise.figures import Reason
 from tools.advise.models import ModelInfo
 
@@ -16,6 +17,11 @@ TINY = 50_000_000
 def learning_rate(method: str, model: ModelInfo) -> tuple[float, Reason]:
     """Return the peak learning rate of AdamW with a cosine schedule."""
     n = model.parameters
+    facts = facts_of_method(method)
+    if method != "full" and facts.rate != 1.0:
+        rate = facts.rate * learning_rate("lora", model)[0]
+        why = f"{facts.title} trains {facts.trains}: {facts.rate:g} times LoRA's steps"
+        return rate, Reason(f"learning rate {rate:g}", why, facts.rate_source)
     if method == "full":
         rate = 1e-3 if n < TINY else 1e-4 if n < 5e8 else 2e-5 if n < 4e9 else 1e-5
         why = "every weight moves, so the steps are small"
@@ -57,6 +63,11 @@ def rank(rows: int, model: ModelInfo) -> tuple[int, Reason]:
     return 16, Reason(
         "rank 16", "enough for most tasks; higher ranks rarely gain and cost memory", LORA_PAPER
     )
+
+
+def alpha(method: str, rank: int) -> int:
+    """Return the adapter's scale: twice the rank, or the rank where its root divides it."""
+    return rank if method == "rslora" else 2 * rank
 
 
 def dropout(rows: int, model: ModelInfo) -> tuple[float, Reason]:

@@ -1,8 +1,19 @@
-"""What is published about the methods and the engines; every figure with its source."""
+"""What is published about the methods and the engines; every figure with its source.
+
+What a method is stands in `data/methods.toml`; what is known of it in `data/evidence.toml`.
+"""
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+
+from tools import methods
+from tools.shipped import shipped
 
 PEFT_COMPARISON = (
     "PEFT method comparison: Llama-3.2-3B on MetaMathQA, one L40S, one seed "
@@ -12,72 +23,77 @@ PEFT_COMPARISON = (
 
 @dataclass(frozen=True)
 class MethodFacts:
-    """One training method.
+    """One training method and what is known of it.
 
     Attributes:
-        accuracy: Of the method comparison, 0 to 1; the yardstick is LoRA's 0.478.
-        time: Relative to LoRA.
+        accuracy: Of the method comparison, 0 to 1; LoRA's is 0.478. None where none is known.
+        time: Of a step, relative to LoRA's.
         trains: What is trained, in words.
         matrix: The matrix's column that speaks of it.
-        merges: The result can be merged into the weights, so that it can become ONNX or GGUF.
-        quantised: It trains over a quantised base.
+        quantised: It trains over a quantised base unless told otherwise.
+        takes_rank: It has a rank.
+        rate: Its usual learning rate as a multiple of LoRA's.
+        proposed: Whether it may be proposed without being asked for: every tool loads it.
     """
 
     name: str
     title: str
-    accuracy: float
+    accuracy: float | None
     time: float
     trains: str
     matrix: str
     source: str
-    merges: bool = True
-    quantised: bool = False
-    adapter: bool = True
+    merges: bool
+    quantised: bool
+    adapter: bool
+    takes_rank: bool
+    rate: float
+    rate_source: str
+    proposed: bool
 
 
-METHODS: dict[str, MethodFacts] = {
-    facts.name: facts
-    for facts in (
-        MethodFacts(
-            "lora", "LoRA", 0.478, 1.0, "small matrices beside the weights", "lora",
-            f"{PEFT_COMPARISON}: rank 32 reached .478 in 942 s",
-        ),
-        MethodFacts(
-            "rslora", "rank-stabilised LoRA", 0.480, 1.03,
-            "LoRA scaled so that high ranks help", "lora",
-            f"{PEFT_COMPARISON}: rank 64 reached .513 in 966 s; at ordinary ranks it equals LoRA",
-        ),
-        MethodFacts(
-            "qlora", "QLoRA", 0.474, 1.35, "LoRA beside a 4-bit base", "qlora",
-            "QLoRA, arXiv 2305.14314: equals 16-bit LoRA within noise; slower by the unpacking",
-            quantised=True,
-        ),
-        MethodFacts(
-            "dora", "DoRA", 0.469, 1.26, "LoRA with a separate magnitude", "dora",
-            f"{PEFT_COMPARISON}: rank 32 reached .469 in 1191 s with 22.8 GiB against LoRA's 20.8",
-        ),
-        MethodFacts(
-            "full", "full fine-tuning", 0.472, 2.28, "every weight", "deepspeed",
-            f"{PEFT_COMPARISON}: .472 in 2147 s with 36.2 GiB", adapter=False,
-        ),
-        MethodFacts(
-            "adalora", "AdaLoRA", 0.373, 1.2, "LoRA that shares out its rank", "peft",
-            f"{PEFT_COMPARISON}: .373",
-        ),
-        MethodFacts(
-            "ia3", "IA3", 0.380, 0.9, "a few scaling vectors", "peft",
-            f"{PEFT_COMPARISON}: .311 to .455",
-        ),
-        MethodFacts(
-            "prompt_tuning", "prompt tuning", 0.2, 0.9, "some learned input tokens", "peft",
-            f"{PEFT_COMPARISON}: .057 to .343", merges=False,
-        ),
-        MethodFacts(
-            "prefix_tuning", "prefix tuning", 0.2, 0.9, "learned keys and values", "peft",
-            f"{PEFT_COMPARISON}: .057 to .343 for prompt methods", merges=False,
-        ),
+@cache
+def method_facts() -> Mapping[str, MethodFacts]:
+    """Return every method that Luthier trains, with what is known of it, in the table's order."""
+    rows = tomllib.loads(shipped("evidence.toml").read_text(encoding="utf-8"))
+    known = [name for name in rows if name in methods.methods()]
+    order = [*known, *(name for name in methods.methods() if name not in rows)]
+    return MappingProxyType(
+        {name: _facts(methods.method(name), rows.get(name, {})) for name in order}
     )
-}  # fmt: skip
+
+
+def facts_of_method(name: str) -> MethodFacts:
+    """Return one method.
+
+    Raises:
+        BadInput: No such method is trained here.
+    """
+    methods.method(name)
+    return method_facts()[name]
+
+
+def _facts(method: methods.Method, row: dict[str, Any]) -> MethodFacts:
+    source = str(row.get("source", "nothing published is known here"))
+    if "accuracy" in row and not row.get("own_source"):
+        source = f"{PEFT_COMPARISON}: {source}"
+    return MethodFacts(
+        name=method.name,
+        title=method.title,
+        accuracy=row.get("accuracy"),
+        time=float(row.get("time", 1.3)),
+        trains=str(row.get("trains", f"what {method.title} adds")),
+        matrix=str(row.get("matrix", "peft")),
+        source=source,
+        merges=method.merges,
+        quantised=method.quantization != "none",
+        adapter=bool(method.peft),
+        takes_rank=method.takes("rank"),
+        rate=method.rate,
+        rate_source=str(row.get("rate_source", "data/methods.toml")),
+        proposed=bool(row.get("everyday")),
+    )
+
 
 ENGINE_WORDS: dict[str, str] = {
     "single": "one device",

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 from tools import methods
-from tools.advise.compatibility import reaches_target
+from tools.advise.compatibility import Clash, reaches_target
 from tools.advise.figures import MemoryEstimate
 from tools.advise.hardware import Machine, disk_free_gib
 from tools.advise.memory import Workload, quantised_linears
 from tools.advise.models import ModelInfo, catalogue, from_catalogue
 from tools.advise.solver import what_fits
+from tools.advise.trained import trained_parameters
 from tools.advise.wishes import PlanRequest
 from tools.errors import BadInput, Refused
-from tools.history.spec import Engine, TrainingSpec
+from tools.history.spec import TrainingSpec
 from tools.settings import Settings
 
-ENGINES: tuple[str, ...] = get_args(Engine)
 _ADAPTER_WISHES = ("rank", "alpha", "dropout", "target_modules")
 
 
@@ -24,16 +22,11 @@ def check_wishes(request: PlanRequest, model: ModelInfo, machine: Machine) -> No
     """Refuse wishes that cannot all be honoured, before any data is read.
 
     Raises:
-        BadInput: An unknown method or engine.
+        BadInput: An unknown method.
         Refused: Contradictory wishes (`preflight`).
     """
     if request.method is not None:
         methods.method(request.method)
-    if request.engine is not None and request.engine not in ENGINES:
-        raise BadInput(
-            f"Luthier cannot train with the engine {request.engine!r}.",
-            hint=f"It trains with: {', '.join(ENGINES)}.",
-        )
     problems = [found for found in _contradictions(request, model, machine) if found]
     if problems:
         raise Refused(
@@ -48,8 +41,11 @@ def _contradictions(
 ) -> list[tuple[str, str] | None]:
     return [
         _adapter_wish_for_full(request),
+        _quantised_weights(request),
+        _not_of_method(request),
         _too_long(request, model),
         _no_gpu(request, machine),
+        _processes(request, machine),
         _quantisation(request, model, machine),
         _unknown_modules(request, model),
         _unreachable(request, model),
@@ -58,13 +54,70 @@ def _contradictions(
 
 def _adapter_wish_for_full(request: PlanRequest) -> tuple[str, str] | None:
     wished = [name for name in _ADAPTER_WISHES if getattr(request, name) is not None]
-    if request.method != "full" or not wished:
+    if request.method is None:
+        return None
+    chosen = methods.method(request.method)
+    if chosen.peft:
+        wished = [n for n in wished if n in {"rank", "alpha", "dropout"} and not chosen.takes(n)]
+    if not wished:
         return None
     words = " and ".join(name.replace("_", " ") for name in wished)
+    title = f"{chosen.title[0].upper()}{chosen.title[1:]}"
+    reason = "has" if chosen.peft else "trains every weight, so it has"
+    return f"{title} {reason} no {words}.", f"Leave {words} out, or choose the method lora."
+
+
+def _quantised_weights(request: PlanRequest) -> tuple[str, str] | None:
+    if request.method != "full" or request.quantization in (None, "none"):
+        return None
     return (
-        f"Full fine-tuning trains every weight, so it has no {words}.",
-        f"Leave {words} out, or choose the method lora.",
+        "Full fine-tuning cannot train quantised weights.",
+        "Choose the method qlora, or leave the quantisation out.",
     )
+
+
+def _not_of_method(request: PlanRequest) -> tuple[str, str] | None:
+    """What the method's own row says it cannot do."""
+    chosen = methods.method(request.method or "lora")
+    start = request.initialisation
+    if start not in (None, "default", *chosen.starts):
+        known = ", ".join(("default", *chosen.starts))
+        return f"{chosen.title} has no initialisation {start!r}.", f"It knows: {known}."
+    if chosen.peft and not chosen.quantises and request.quantization not in (None, "none"):
+        return (
+            f"{chosen.title} cannot be trained beside a quantised base.",
+            "Leave the quantisation out, or choose the method qlora.",
+        )
+    if request.batching == "packed" and not chosen.packs:
+        return (
+            f"Rows cannot share one sequence with {chosen.title}.",
+            "Leave the batching out.",
+        )
+    return None
+
+
+def _processes(request: PlanRequest, machine: Machine) -> tuple[str, str] | None:
+    """Several processes need an engine for several, and on cards a card each."""
+    count = request.processes or 1
+    if count > 1 and request.engine == "single":
+        return (
+            f"The engine single is one process, not {count}.",
+            "Choose ddp, zero1, zero2, zero3 or fsdp, or leave the processes out.",
+        )
+    cards = len(machine.gpus)
+    if choose_device(request, machine) == "cuda" and count > cards:
+        return f"There are {cards} cards for {count} processes.", f"Use at most {cards}."
+    if (
+        request.engine not in (None, "single")
+        and count < 2
+        and cards < 2
+        and (request.processes == 1 or choose_device(request, machine) == "cuda")
+    ):
+        return (
+            f"The engine {request.engine} shares the work over several processes; here is one.",
+            "Leave the engine out, or name at least two processes.",
+        )
+    return None
 
 
 def _too_long(request: PlanRequest, model: ModelInfo) -> tuple[str, str] | None:
@@ -86,7 +139,8 @@ def _no_gpu(request: PlanRequest, machine: Machine) -> tuple[str, str] | None:
 def _quantisation(
     request: PlanRequest, model: ModelInfo, machine: Machine
 ) -> tuple[str, str] | None:
-    if request.method != "qlora":
+    kind = request.quantization
+    if kind == "none" or (kind is None and request.method != "qlora"):
         return None
     problem = quantisation_problem(model, choose_device(request, machine))
     return (problem, "Use the method lora; it needs no quantised base.") if problem else None
@@ -138,6 +192,16 @@ def choose_device(request: PlanRequest, machine: Machine) -> str:
     return request.device or ("cuda" if machine.gpus else "cpu")
 
 
+def refuse_clash(clash: Clash) -> Refused:
+    """Return the refusal of what the compatibility table forbids."""
+    reason = f"{clash.reason[0].upper()}{clash.reason[1:]}"
+    return Refused(
+        f"This does not go together: {reason} ({clash.source}; {clash.versions}).",
+        hint=f"What works: {clash.instead}.",
+        refused_by="preflight",
+    )
+
+
 def refuse_memory(work: Workload, memory: MemoryEstimate, available_gib: float) -> Refused:
     """Return the refusal of a run that does not fit, naming the nearest one that does."""
     place = "GPU memory" if work.device == "cuda" else "memory"
@@ -153,12 +217,7 @@ def refuse_memory(work: Workload, memory: MemoryEstimate, available_gib: float) 
 def disk_need(spec: TrainingSpec, model: ModelInfo) -> float:
     """Return GiB of disk a run needs: download, checkpoints with optimiser state, the result."""
     gib = 2**30
-    if spec.method == "full":
-        trained = model.parameters
-    else:
-        trained = model.shape.adapter_parameters(
-            spec.rank, spec.target_modules, dora=spec.method == "dora"
-        )
+    trained = trained_parameters(model.shape, spec.method, spec.rank, spec.target_modules)
     kept = 3 * trained * (4 + 8) + trained * 4
     download = 0 if model.path else 2 * model.parameters
     return (kept + download) / gib + 0.05

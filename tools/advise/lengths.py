@@ -10,6 +10,7 @@ from typing import Any
 from tools.advise.models import ModelInfo
 
 _SAMPLE = 2_000
+_COLUMNS = ("prompt", "completion", "chosen", "rejected", "messages", "text", "tokens")
 _PER_MESSAGE = 6
 """Tokens that a chat template adds round one message, rounded up."""
 
@@ -94,12 +95,19 @@ class _Row:
     def characters(self) -> int:
         return sum(map(len, self.texts))
 
+    def longer(self, other: list[str]) -> None:
+        """Take the other answer's texts instead where they are longer."""
+        size = sum(map(len, other))
+        if size > self.answer:
+            self.texts = self.texts[: -len(other) or None] + other
+            self.answer = size
+
 
 def _texts(split: Path) -> Iterable[_Row]:
     import pyarrow.parquet as parquet  # noqa: PLC0415  slow import
 
     table = parquet.read_table(split)
-    names = [n for n in ("prompt", "completion", "messages", "text") if n in table.column_names]
+    names = [name for name in _COLUMNS if name in table.column_names]
     stride = max(1, table.num_rows // _SAMPLE)
     columns = {name: table.column(name) for name in names}
     for index in range(0, table.num_rows, stride):
@@ -107,6 +115,9 @@ def _texts(split: Path) -> Iterable[_Row]:
         for name, column in columns.items():
             value = column[index].as_py()
             texts = _contents(value)
+            if name == "rejected":  # its own row of the batch, as long as the longer answer
+                row.longer(texts)
+                continue
             row.texts += texts
             row.answer += _trained(name, value, texts)
         yield row
@@ -122,6 +133,8 @@ def _trained(column: str, value: Any, texts: list[str]) -> int:
 
 
 def _contents(value: Any) -> list[str]:
+    if isinstance(value, list) and value and isinstance(value[0], str):
+        return [" ".join(value)]
     if isinstance(value, list):
         return [str(message.get("content") or "") for message in value]
     return [str(value or "")]

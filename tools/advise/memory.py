@@ -9,15 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from tools.advise.architecture import Linear, Shape
 from tools.advise.figures import GIB, MemoryEstimate
-from tools.history.spec import Device, Precision
+from tools.advise.shapes import Linear, Shape
+from tools.advise.trained import trained_parameters
+from tools.history.spec import Device, Objective, Offload, Optimizer, Precision
 
 Quantization = Literal["none", "nf4", "nf4-dq", "int8", "gptq"]
-Optimizer = Literal["adamw", "adamw_8bit", "adafactor", "sgd"]
 
 PRECISION_BYTES: dict[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
-STATE_BYTES: dict[str, float] = {"adamw": 8, "adamw_8bit": 2.1, "adafactor": 0.1, "sgd": 0}
+STATE_BYTES: dict[str, float] = {
+    "adamw": 8, "adamw_8bit": 2.1, "paged_adamw_8bit": 2.1, "adafactor": 0.1, "sgd": 0,
+}  # fmt: skip
 """Optimiser state per trained parameter. Source: AdamW keeps two fp32 moments; the 8-bit one
 keeps two bytes and a scale per 256; Adafactor one row and one column."""
 QUANTIZED_BYTES: dict[str, float] = {
@@ -86,7 +88,8 @@ class Workload:
         trained_share: Share of the tokens whose logits are computed for the loss.
         attention: `eager` keeps every score, `fused` (SDPA, FlashAttention) none.
         engine, gpus: How the state is spread, and over how many cards.
-        offload: Optimiser state (and with ZeRO-3 the weights) lie in the machine's memory.
+        offload: What lies in the machine's memory instead of the card's.
+        classes: Outputs of a new head in place of the vocabulary's; 0 where there is none.
         accumulates: Gradients of earlier micro-batches lie there while the next one runs.
         recipe: The training program whose habits count, a key of `RECIPES`.
     """
@@ -106,7 +109,9 @@ class Workload:
     attention: Literal["fused", "eager"] = "fused"
     engine: str = "single"
     gpus: int = 1
-    offload: bool = False
+    offload: Offload = "none"
+    objective: Objective = "prompt_completion"
+    classes: int = 0
     accumulates: bool = False
     recipe: str = "luthier"
 
@@ -120,16 +125,7 @@ class Workload:
     @property
     def trained_parameters(self) -> int:
         """Parameters that get a gradient."""
-        if self.method == "full":
-            return self.shape.parameters
-        if self.method in {"prompt_tuning", "prefix_tuning"}:
-            layers = 2 * self.shape.layers if self.method == "prefix_tuning" else 1
-            return 20 * self.shape.hidden * layers
-        if self.method == "ia3":
-            return self.shape.layers * (
-                2 * self.shape.kv_heads * self.shape.head_dim + self.shape.intermediate
-            )
-        return self.shape.adapter_parameters(self.rank, self.targets, dora=self.method == "dora")
+        return trained_parameters(self.shape, self.method, self.rank, self.targets)
 
 
 def estimate_memory(work: Workload) -> MemoryEstimate:
@@ -210,10 +206,10 @@ def _spread(work: Workload, parts: dict[str, float]) -> dict[str, float]:
     spread = dict(parts)
     for name in shared[work.engine]:
         spread[name] = spread.get(name, 0.0) / work.gpus
-    if work.offload:
+    if work.offload != "none":
         spread["optimizer"] = 0.0
-        if work.engine == "zero3":
-            spread["weights"] = 0.0
+    if work.offload == "parameters":
+        spread["weights"] = 0.0
     spread["communication"] = min(parts["gradients"], 1.0 * GIB)
     if work.engine in {"zero3", "fsdp"}:
         layer = (parts["weights"] + parts.get("quantisation constants", 0.0)) / (

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from tools.advise.arrange import Arrangement, Impossible, arrange
 from tools.advise.candidates import licence_problem, model_problem, suggested
-from tools.advise.evidence import METHODS
+from tools.advise.evidence import facts_of_method, method_facts
 from tools.advise.figures import Reason
 from tools.advise.hardware import Gpu, Machine
 from tools.advise.matrix import Scenario, scenarios_for
@@ -111,7 +111,9 @@ def _plans_for(
 ) -> list[RankedPlan]:
     """Return the plans for one model, best first; what was rejected goes into the result."""
     plans, rejected = [], []
-    for method in METHODS:
+    for method, facts in method_facts().items():
+        if not facts.proposed and method != wished:
+            continue
         found = _one(situation, model, method)
         if isinstance(found, RankedPlan):
             plans.append(found)
@@ -130,15 +132,13 @@ def _plans_for(
         )
         return []
     ranked = sorted(plans, key=lambda plan: -plan.score)
-    shown = [p for p in ranked if METHODS[p.method].accuracy >= 0.45 or p.method == wished]
-    if plans:
-        rejected += [_runner_up(plan) for plan in ranked if plan not in shown]
+    rejected += _not_proposed(wished) if plans else []
     result.rejected += rejected if (plans or situation.model) else rejected[:1]
-    return shown
+    return ranked
 
 
 def _one(situation: Situation, model: ModelInfo, method: str) -> RankedPlan | Rejected:
-    facts = METHODS[method]
+    facts = facts_of_method(method)
     if not facts.merges and situation.target.partition("-")[0] in {"onnx", "gguf"}:
         reason = f"cannot be merged into the weights, which {situation.target} needs"
         return Rejected(method, reason, "compatibility table")
@@ -164,10 +164,23 @@ def _one(situation: Situation, model: ModelInfo, method: str) -> RankedPlan | Re
     )
 
 
-def _runner_up(plan: RankedPlan) -> Rejected:
-    facts = METHODS[plan.method]
-    reason = f"fits, but reached .{round(1000 * facts.accuracy):03d} against LoRA's .478"
-    return Rejected(plan.method, reason, facts.source)
+def _not_proposed(wished: str | None) -> list[Rejected]:
+    """Say of the methods that are not everyday ones how they did, and that they can be had."""
+    compared, unknown = [], []
+    for name, facts in method_facts().items():
+        if facts.proposed or name == wished:
+            continue
+        if facts.accuracy is None:
+            unknown.append(name)
+            continue
+        reached = f"reached .{round(1000 * facts.accuracy):03d} against LoRA's .478"
+        better = facts.accuracy > 0.478
+        reason = f"{reached}, but few tools load it; ask for it by name" if better else reached
+        compared.append(Rejected(name, reason, facts.source))
+    if unknown:
+        reason = "no published comparison is known here; ask for one by name"
+        compared.append(Rejected(", ".join(unknown), reason, "data/evidence.toml"))
+    return compared
 
 
 def _wish_not_possible(wished: str, model: ModelInfo, rejected: list[Rejected]) -> str:
@@ -195,7 +208,7 @@ def _nothing_fits(situation: Situation, models: list[ModelInfo]) -> str:
 
 def _cited(plan: RankedPlan, rows: list[Scenario]) -> RankedPlan:
     """Add what the matrix says of this plan, both revisions where they differ."""
-    column = METHODS[plan.method].matrix
+    column = facts_of_method(plan.method).matrix
     reasons = []
     for row in rows[:3]:
         cell = row.cells[column]

@@ -10,7 +10,7 @@ from tools.advise import defaults
 from tools.advise.arrange import Arrangement, Impossible, arrange, chosen_length
 from tools.advise.candidates import suggested
 from tools.advise.duration import Run, estimate_duration
-from tools.advise.evidence import ENGINE_SOURCE, ENGINE_WORDS, METHODS, PEFT_COMPARISON
+from tools.advise.evidence import ENGINE_SOURCE, ENGINE_WORDS, PEFT_COMPARISON, facts_of_method
 from tools.advise.figures import Range, Reason
 from tools.advise.models import ModelInfo
 from tools.advise.situation import PastRun, Situation
@@ -21,11 +21,11 @@ def settings_of(
 ) -> dict[str, Any]:
     """Return every setting of the run; a wish stands as it was made."""
     rows, work, wish = situation.data.rows, found.work, situation.preferences
-    kind = "lora" if method in {"rslora", "adalora"} else method
-    rate = defaults.learning_rate(kind, model)[0]
-    if method in {"ia3", "prompt_tuning", "prefix_tuning"}:
-        rate = 5e-3
+    facts = facts_of_method(method)
+    rate = defaults.learning_rate(method, model)[0]
     advised = model.recommended
+    if facts.rate != 1.0:
+        advised = {name: value for name, value in advised.items() if name != "learning_rate"}
     spec: dict[str, Any] = {
         "base_model": model.name,
         "method": method,
@@ -45,13 +45,13 @@ def settings_of(
         "max_steps": wish.get("max_steps"),
         "early_stopping_patience": None if rows < 50 else 3,
         "precision": work.precision,
-        "quantization": "nf4-dq" if METHODS[method].quantised else None,
+        "quantization": work.quantized if work.quantized != "none" else None,
         "gradient_checkpointing": work.checkpointing,
     }
-    if METHODS[method].adapter and METHODS[method].merges and method != "ia3":
+    if facts.takes_rank:
         spec |= {
             "rank": work.rank,
-            "alpha": wish.get("alpha") or (work.rank if method == "rslora" else 2 * work.rank),
+            "alpha": wish.get("alpha") or defaults.alpha(method, work.rank),
             "dropout": defaults.dropout(rows, model)[0],
             "target_modules": "all-linear",
             "use_rslora": method == "rslora",
@@ -84,8 +84,8 @@ def weigh(
     situation: Situation, model: ModelInfo, method: str, found: Arrangement, duration: Range
 ) -> tuple[float, list[Reason]]:
     """Points on the scale of the method comparison's accuracy, each with its reason."""
-    facts = METHODS[method]
-    score = facts.accuracy - 0.02 * (facts.time - 1.0)
+    facts = facts_of_method(method)
+    score = (facts.accuracy or 0.2) - 0.02 * (facts.time - 1.0)
     why = [Reason(method, f"trains {facts.trains}", facts.source)]
     if found.memory.verdict(found.available_gib) == "tight":
         score -= 0.04
@@ -138,7 +138,7 @@ def _engine_reason(situation: Situation, found: Arrangement) -> Reason:
         reason = f"each of the {count} cards holds the whole model; least communication"
     else:
         reason = f"{ENGINE_WORDS[engine]}; a whole copy would not fit on one card"
-    if found.work.offload:
+    if found.work.offload != "none":
         reason += "; the state lies in the machine's memory"
     return Reason(engine, reason, ENGINE_SOURCE)
 
