@@ -7,7 +7,7 @@ from typing import Any
 
 from ui.web.cards import facts
 from ui.web.data_shapes import labels_card, lengths_card
-from ui.web.escape import h, shorten
+from ui.web.escape import h, shorten, with_code
 from ui.web.lens import lens_card
 from ui.web.words import percent
 
@@ -28,7 +28,7 @@ def dataset_report(name: str, document: Mapping[str, Any], *, no_lens: str = "")
         _preview(document.get("preview") or ()),
         labels_card(document.get("label_counts") or {}),
         lengths_card(document),
-        lens_card(document.get("lens"), no_lens),
+        lens_card(document.get("lens"), document.get("lens_about"), no_lens),
     ]
     return f'<section class="report" aria-label="Report on {h(name)}">{"".join(parts)}</section>'
 
@@ -112,7 +112,7 @@ def _next(document: Mapping[str, Any]) -> str:
     said = f'<p class="next">{h(document.get("next_step") or "")}</p>'
     if not document.get("objective"):
         return said
-    buttons = '<button type="button" class="small main" data-key="tune">Tune a model on it</button>'
+    buttons = '<button type="button" class="small go" data-key="tune">Tune a model on it</button>'
     if not document.get("version"):
         buttons += (
             '<button type="button" class="small" data-key="prepare" data-busy="Preparing">'
@@ -158,9 +158,9 @@ def _problem(index: int, problem: Mapping[str, Any]) -> str:
     )
     return (
         f'<li class="{h(severity)}"><span class="sev">{h(severity)}</span><div>'
-        f"<p><b>{h(name.capitalize())}</b> <span class='num'>{count:,}</span> {where}</p>"
+        f"<p><b>{h(name[:1].upper() + name[1:])}</b> <span class='num'>{count:,}</span> {where}</p>"
         f"<p>{h(problem.get('message'))}</p>"
-        f'<p class="next">{h(problem.get("fix"))}</p></div>{fix}</li>'
+        f'<p class="next">{with_code(problem.get("fix") or "")}</p></div>{fix}</li>'
     )
 
 
@@ -178,7 +178,7 @@ def _turns(row: Mapping[str, Any]) -> str:
     """Show one mapped row: what is asked, and what is learnt to answer."""
     said = (("asked", row.get("asked")), ("answer", row.get("answer")))
     turns = "".join(
-        f'<div class="turn {role}"><span>{h(role)}</span><p>{h(shorten(str(text), 400))}</p></div>'
+        f'<div class="turn turn-{role}"><span>{h(role)}</span><p>{h(shorten(str(text), 400))}</p></div>'
         for role, text in said
         if text
     )
@@ -186,4 +186,4 @@ def _turns(row: Mapping[str, Any]) -> str:
 
 
 def _words(value: Any) -> str:
-    return str(value or "unknown").replace("_", " ")
+    return str(value or "unknown").replace("_", " ").replace("html", "HTML")

@@ -27,7 +27,7 @@ def labels_card(counts: Mapping[str, int]) -> str:
     if len(ranked) > 1 and least:
         spread += f"; the commonest is {most / least:.1f} times as frequent as the rarest"
     return (
-        f'<section class="card"><h3>Labels</h3><p class="quiet">{h(spread)}.</p>'
+        f'<section class="card half"><h3>Labels</h3><p class="quiet">{h(spread)}.</p>'
         f"{bars(ranked)}</section>"
     )
 
@@ -45,7 +45,7 @@ def lengths_card(document: Mapping[str, Any]) -> str:
     pairs = [(_NAMES[name], f"{lengths[name]:,}") for name in _NAMES if name in lengths]
     pairs.append(("one pass", f"{lengths.get('per_epoch', 0):,} tokens" if lengths else ""))
     return (
-        f'<section class="card"><h3>Length in tokens</h3>{drawn}{facts(pairs, "facts tight")}'
+        f'<section class="card half"><h3>Length in tokens</h3>{drawn}{facts(pairs, "facts tight")}'
         f'<p class="quiet">{h(lengths.get("basis") or "")}</p></section>'
     )
 

@@ -8,12 +8,18 @@ from typing import Any
 
 WORD_JOINER = "\u2060"
 _TAG_START = re.compile(r"<(?=[A-Za-z/!?])")
+_CODE = re.compile(r"`([^`]+)`")
 _MARKDOWN_SIGNS = re.compile(r"([\\`*_\[\]#~|])")
 
 
 def h(value: Any) -> str:
     """Return a value as text inside HTML, quotes included."""
     return escape(str(value), quote=True)
+
+
+def with_code(text: str) -> str:
+    """Return text as HTML in which what stands between backticks is set as code."""
+    return _CODE.sub(r"<code>\1</code>", h(text))
 
 
 def safe_markdown(text: str) -> str:

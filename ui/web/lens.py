@@ -14,39 +14,43 @@ _LEGEND = (
 )
 
 
-def lens_card(lens: Mapping[str, Any] | None, missing: str = "") -> str:
+def lens_card(
+    rows: Sequence[Mapping[str, Any]] | None, about: Mapping[str, Any] | None, missing: str = ""
+) -> str:
     """Return what training would learn of the rows, token by token; all text is escaped.
 
     Args:
-        lens: The `lens` of an inspection; None where there is none.
+        rows: The `lens` of an inspection; None where there is none.
+        about: Under which model it looked.
         missing: Why there is none.
     """
-    if not lens or not lens.get("rows"):
+    if not rows:
         why = missing or "There is no row to look at yet."
-        return f'<section class="card lens"><h3>Label lens</h3><p class="quiet">{h(why)}</p></section>'
-    rows = "".join(_row(number, tokens) for number, tokens in lens["rows"].items())
+        return (
+            f'<section class="card lens"><h3>Label lens</h3><p class="quiet">{h(why)}</p></section>'
+        )
     return (
-        f'<section class="card lens" aria-label="Label lens"><h3>Label lens</h3>'
-        f'<p class="quiet">{h(_said(lens))}</p>{_LEGEND}<ol class="lensrows">{rows}</ol></section>'
+        '<section class="card lens" aria-label="Label lens"><h3>Label lens</h3>'
+        f'<p class="quiet">{h(_said(about or {}))}</p>{_LEGEND}'
+        f'<ol class="lensrows">{"".join(_row(row) for row in rows)}</ol></section>'
     )
 
 
-def _said(lens: Mapping[str, Any]) -> str:
-    own = "its own chat template" if lens.get("own_template") else "a plain template: it has none"
-    share = lens.get("trained_share")
+def _said(about: Mapping[str, Any]) -> str:
+    own = "its own chat template" if about.get("own_template") else "a plain template: it has none"
+    share = about.get("trained_share")
     trained = f" {percent(share)} of the tokens are trained." if share is not None else ""
     return (
-        f"How {lens.get('model') or 'the model'} reads these rows, with {own}.{trained}"
+        f"How {about.get('model') or 'the model'} reads these rows, with {own}.{trained}"
         " The model learns the marked tokens and only reads the others."
     )
 
 
-def _row(number: Any, tokens: Sequence[Mapping[str, Any]]) -> str:
-    learnt = sum(bool(token.get("trained")) for token in tokens)
-    pieces = "".join(_token(token) for token in tokens)
+def _row(row: Mapping[str, Any]) -> str:
+    pieces = "".join(_token(token) for token in row.get("tokens") or ())
     return (
-        f'<li><span class="rowno">row {h(number)}<small>{learnt} of {len(tokens)} tokens</small>'
-        f'</span><p class="tokens">{pieces}</p></li>'
+        f'<li><span class="rowno">row {h(row.get("row"))}</span><div><p class="tokens">{pieces}</p>'
+        f'<p class="quiet">{h(row.get("note") or "")}</p></div></li>'
     )
 
 
