@@ -93,6 +93,8 @@ class DataSeen(Event):
             same for training rows held out at random, as a yardstick.
         eval_majority_share, eval_predictable: As above, of the held-out rows.
         trained_token_share: Tokens that count in the loss, of those after a row's first.
+        prompts_trained_share, answers_trained_share: Of the tokens of questions, and of answers,
+            those that count in the loss; 0 and 1 where only answers are to be learned.
         truncated_share: Rows that were longer than the limit.
         answers_cut_share: Rows that lost a part of their answer.
         stop_trained_share: Rows whose answer ends with a token that stops the model.
@@ -119,6 +121,8 @@ class DataSeen(Event):
     tokens_longest: int | None = None
     eval_tokens_p50: float | None = None
     trained_token_share: float | None = None
+    prompts_trained_share: float | None = None
+    answers_trained_share: float | None = None
     truncated_share: float | None = None
     answers_cut_share: float | None = None
     stop_trained_share: float | None = None
@@ -263,6 +267,23 @@ class Judged(Event):
     template_hash: str | None = None
 
 
+class TrialChanged(Event):
+    """A trial of a search started or ended.
+
+    Attributes:
+        state: `running`, `finished`, `stopped early`, `failed` or `out of time`.
+        value: Its lowest validation loss so far.
+        values: What was varied → the value it has.
+    """
+
+    kind: Literal["trial"] = "trial"
+    number: int
+    job: str
+    state: str
+    value: float | None = None
+    values: dict[str, Any] = Field(default_factory=dict)
+
+
 AnyEvent = (
     StateChanged
     | PhaseStarted
@@ -278,6 +299,7 @@ AnyEvent = (
     | Failed
     | Timed
     | Judged
+    | TrialChanged
 )
 EVENT: TypeAdapter[AnyEvent] = TypeAdapter(Annotated[AnyEvent, Field(discriminator="kind")])
 """Reads and checks an event from its JSON-like form."""

@@ -191,6 +191,11 @@ AnySpec = TrainingSpec | SearchSpec | EvaluationSpec | ExportSpec
 _ADAPTER: TypeAdapter[AnySpec] = TypeAdapter(Annotated[AnySpec, Field(discriminator="kind")])
 
 
+def run_of(spec: AnySpec) -> AnySpec:
+    """Return the run that a spec is about: of a search the one it varies, else the spec itself."""
+    return spec.base if isinstance(spec, SearchSpec) else spec
+
+
 def read_spec(document: str | bytes) -> AnySpec:
     """Read a spec from its JSON document."""
     return _ADAPTER.validate_json(document)

@@ -11,7 +11,7 @@ from tools.context import Context
 from tools.datasets.manifest import Manifest
 from tools.errors import BadInput, Conflict, NotAllowed, NotFound
 from tools.history.jobs import JobRecord
-from tools.history.spec import UNFINISHED
+from tools.history.spec import UNFINISHED, run_of
 from tools.history.store import DatasetRecord
 from tools.jobs.find import find_job
 from tools.jobs.reports import PlanReport
@@ -119,7 +119,7 @@ def _check_job(record: JobRecord) -> None:
 def _check_unused(ctx: Context, versions: list[DatasetRecord]) -> None:
     wanted = {version.id for version in versions}
     for job in ctx.store.jobs.find(states=UNFINISHED):
-        if getattr(job.spec, "dataset", None) in wanted:
+        if getattr(run_of(job.spec), "dataset", None) in wanted:
             raise Conflict(
                 f"{job.id} is {job.state} and uses that data.", hint="Wait for it, or cancel it."
             )

@@ -13,10 +13,11 @@ from filelock import FileLock
 from tools.context import Context
 from tools.errors import Unavailable
 from tools.history.jobs import JobRecord
-from tools.history.spec import AnySpec
+from tools.history.spec import AnySpec, run_of
 from tools.jobs.ending import Ending, apply_ending, write_durably
 
 _GIB = 2**30
+_TRAINS = frozenset({"train", "search"})
 _UNPREDICTED_GIB = 0.75
 """Reserved for a job that came without a prediction: torch and its libraries take about 0.5."""
 
@@ -30,8 +31,12 @@ def submit(
     thread_id: str | None = None,
     approval_id: str | None = None,
     predicted: dict[str, Any] | None = None,
+    at_once: bool = False,
 ) -> JobRecord:
     """Store a job and start it, or let it queue. The same `approval_id` starts only one job.
+
+    Args:
+        at_once: Start it beside the queue: its parent already holds the room it needs.
 
     Raises:
         Unavailable: The job's folder cannot be written; the job is then `failed`.
@@ -57,7 +62,10 @@ def submit(
             record.id, "failed", expected=["queued"], error=problem.as_dict(), reason=str(problem)
         )
         raise problem from error
-    admit(ctx)
+    if at_once:
+        start(ctx, record)
+    else:
+        admit(ctx)
     return ctx.store.jobs.get(record.id)
 
 
@@ -77,7 +85,7 @@ def admit(ctx: Context, *, leaving_bytes: int = 0) -> list[str]:
         running = ctx.store.jobs.find(states=["running"])
         for record in reversed(ctx.store.jobs.find(states=["queued"])):
             if why_it_waits(ctx, record, running, leaving_bytes=leaving_bytes) is None:
-                if _start(ctx, record):
+                if start(ctx, record):
                     started.append(record.id)
                 running = ctx.store.jobs.find(states=["running"])
     return started
@@ -93,12 +101,16 @@ def why_it_waits(
     """
     device = _device(record)
     for other in running:
-        if record.kind == other.kind == "train" and _device(other) == device:
+        trains = {record.kind, other.kind} <= _TRAINS
+        if trains and _device(other) == device and other.parent != record.id:
             return f"It waits for {other.id}: one training at a time on this {device}."
+    # What a trial takes is part of what its search was admitted with.
+    searches = {other.id for other in running if other.kind == "search"}
+    counted = [other for other in running if other.parent not in searches]
     needs = _needed_gib(record)
-    free = free_memory_gib() + leaving_bytes / _GIB - sum(map(_still_to_come_gib, running))
+    free = free_memory_gib() + leaving_bytes / _GIB - sum(map(_still_to_come_gib, counted))
     if ctx.settings.memory_limit_gib:
-        free = min(free, ctx.settings.memory_limit_gib - sum(map(_needed_gib, running)))
+        free = min(free, ctx.settings.memory_limit_gib - sum(map(_needed_gib, counted)))
     if needs > free:
         return f"It waits for memory: it needs {needs:.1f} GiB and {max(free, 0):.1f} are free."
     return None
@@ -110,7 +122,7 @@ def free_memory_gib() -> float:
 
 
 def _device(record: JobRecord) -> str:
-    return str(getattr(record.spec, "device", "cpu"))
+    return str(getattr(run_of(record.spec), "device", "cpu"))
 
 
 def _needed_gib(record: JobRecord) -> float:
@@ -122,21 +134,31 @@ def _needed_gib(record: JobRecord) -> float:
 
 def _still_to_come_gib(record: JobRecord) -> float:
     try:
-        used = psutil.Process(record.pid).memory_info().rss / _GIB if record.pid else 0.0
+        used = _used_gib(record.pid) if record.pid else 0.0
     except psutil.Error:
         used = 0.0
     return max(0.0, _needed_gib(record) - used)
 
 
+def _used_gib(pid: int) -> float:
+    """Return what a worker uses, with its ranks or its trial."""
+    worker = psutil.Process(pid)
+    family = [worker, *worker.children(recursive=True)]
+    return sum(float(process.memory_info().rss) for process in family) / _GIB
+
+
 def _visible_devices(ctx: Context, record: JobRecord) -> dict[str, str]:
-    """One GPU for a job, and none for a training on the CPU."""
-    if record.kind == "train" and _device(record) == "cpu":
+    """As many GPUs as the job has processes, and none for a training on the CPU."""
+    if record.kind in _TRAINS and _device(record) == "cpu":
         return {"CUDA_VISIBLE_DEVICES": ""}
-    given = ctx.settings.worker_environment().get("CUDA_VISIBLE_DEVICES", "0")
-    return {"CUDA_VISIBLE_DEVICES": given.split(",")[0]}
+    count = int(getattr(run_of(record.spec), "processes", 1))
+    all_of_them = ",".join(map(str, range(count)))
+    given = ctx.settings.worker_environment().get("CUDA_VISIBLE_DEVICES", all_of_them)
+    return {"CUDA_VISIBLE_DEVICES": ",".join(given.split(",")[:count])}
 
 
-def _start(ctx: Context, record: JobRecord) -> bool:
+def start(ctx: Context, record: JobRecord) -> bool:
+    """Start the worker of a queued job; where that fails the job is `failed`."""
     if not ctx.store.jobs.set_state(record.id, "running", expected=["queued"]):
         return False
     if ctx.settings.workers is not None:

@@ -14,6 +14,7 @@ from tools.history.spec import JobState
 from tools.jobs.checkpoints import latest_checkpoint
 from tools.jobs.ending import CANCEL_FILE, Ending, apply_ending, read_ending
 from tools.jobs.launch import admit
+from tools.jobs.trials import STUDY_FILE, is_trial
 
 LAUNCH_TAKES_AT_MOST = timedelta(minutes=1)
 
@@ -82,11 +83,11 @@ def _end_without_word(ctx: Context, record: JobRecord, folder: Path) -> None:
         ending = Ending(state="cancelled", notice=f"{record.id} was stopped.")
         apply_ending(ctx.store, record, ending)
         return
-    found = latest_checkpoint(folder, plan_hash=record.plan_hash)
-    state: JobState = "interrupted" if found else "lost"
-    if found:
-        message = f"The worker of {record.id} ended without a word after step {found[1].step}."
-        hint = f"`luthier resume {record.id}` goes on from its last checkpoint."
+    kept = _what_is_kept(record, folder)
+    state: JobState = "interrupted" if kept else "lost"
+    if kept:
+        message = f"The worker of {record.id} ended without a word after {kept[0]}."
+        hint = f"`luthier resume {record.id}` goes on {kept[1]}."
     else:
         message = f"The worker of {record.id} ended without a word and left no checkpoint."
         hint = "Its log is in the job's folder; start it again."
@@ -94,5 +95,13 @@ def _end_without_word(ctx: Context, record: JobRecord, folder: Path) -> None:
     moved = ctx.store.jobs.set_state(
         record.id, state, expected=["running"], reason=message, error=error
     )
-    if moved:
+    if moved and not is_trial(ctx.store, record):
         ctx.store.add_notice(record.id, record.thread_id, f"{message} {hint}")
+
+
+def _what_is_kept(record: JobRecord, folder: Path) -> tuple[str, str] | None:
+    """Return how far a job came and what it can go on from, or None where nothing is left."""
+    if record.kind == "search":
+        return ("some trials", "with the next trial") if (folder / STUDY_FILE).exists() else None
+    found = latest_checkpoint(folder, plan_hash=record.plan_hash)
+    return (f"step {found[1].step}", "from its last checkpoint") if found else None

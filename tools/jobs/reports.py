@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from tools.datasets.quarantine import disarm, untrusted_block
-from tools.jobs.words import clock, figures, headline, table
+from tools.history.spec import run_of
+from tools.jobs.words import clock, figures, headline, shown, table
 from tools.reports import Report
 
 if TYPE_CHECKING:
@@ -121,6 +122,8 @@ class ShowReport(Report):
 
     Attributes:
         attempts: What was changed beside the frozen spec, and why.
+        trials: Of a search: `{number, job, state, value, values, steps}`, `steps` being
+            `[step, validation loss]` pairs.
         events: `{seq, at, kind, payload}`; the payload's fields also stand beside `kind`.
         progress: `{phase, done, total, eta_s}` of a running job.
         resumable: `{can, why}`.
@@ -142,6 +145,7 @@ class ShowReport(Report):
     plan_hash: str
     spec: dict[str, Any]
     attempts: tuple[dict[str, Any], ...]
+    trials: tuple[dict[str, Any], ...] = ()
     events: tuple[dict[str, Any], ...]
     predicted: dict[str, Any]
     measured: dict[str, Any]
@@ -165,10 +169,28 @@ class ShowReport(Report):
             # A library's words may stand in it.
             lines.append(disarm(f"{self.error['message']} {self.error['hint']}"))
         lines += figures(self.metrics, self.predicted, self.measured)
+        lines += self._trial_lines()
         lines += [f"  {name}: {path}" for name, path in self.artifacts.items()]
         if self.state in ("failed", "lost") and self.log_tail:
             lines.append(untrusted_block("end of the log", self.log_tail.splitlines()[-8:]))
         return "\n".join([*lines, self._next()])
+
+    def _trial_lines(self) -> list[str]:
+        if not self.trials:
+            return []
+        best = self.metrics.get("best_job")
+        names = list(dict.fromkeys(name for trial in self.trials for name in trial["values"]))
+        rows = [
+            (
+                f"{trial['job']}{' (best)' if trial['job'] == best else ''}",
+                trial["state"],
+                "" if trial["value"] is None else f"{trial['value']:.4f}",
+                *(shown(trial["values"].get(name)) for name in names),
+            )
+            for trial in self.trials
+        ]
+        header = ("trial", "state", "validation loss", *(n.replace("_", " ") for n in names))
+        return [table(header, rows)]
 
     def _progress_line(self) -> str:
         progress = self.progress or {}
@@ -177,6 +199,8 @@ class ShowReport(Report):
         return f"{progress['phase']}: {progress['done']} of {progress['total']}{left}."
 
     def _next(self) -> str:
+        if self.state == "succeeded" and self.kind == "search":
+            return f"Next: try, evaluate or export the best, {self.metrics.get('best_job')}."
         if self.state == "succeeded" and self.kind == "train":
             return "Next: evaluate it, try it, or export it to ONNX."
         if self.state in ("running", "queued"):
@@ -202,7 +226,7 @@ class JobStateReport(Report):
 
 def job_row(record: JobRecord, training: JobRecord | None) -> JobRow:
     """Return a job for a list; `training` is the run that an evaluation or export is about."""
-    spec = (training or record).spec
+    spec = run_of((training or record).spec)
     return JobRow(
         id=record.id,
         kind=record.kind,
@@ -210,7 +234,8 @@ def job_row(record: JobRecord, training: JobRecord | None) -> JobRow:
         created_at=record.created_at,
         finished_at=record.finished_at,
         dataset=str(getattr(spec, "dataset", "")),
-        method=str(getattr(spec, "method", "")),
+        method=("search over " if record.kind == "search" else "")
+        + str(getattr(spec, "method", "")),
         base_model=str(getattr(spec, "model", "")),
         of_job=getattr(record.spec, "job", None),
         metrics=record.metrics,

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from tools.context import Context
 from tools.errors import Conflict
 from tools.history.events import AttemptChanged
 from tools.history.jobs import JobRecord
-from tools.history.spec import UNFINISHED, JobState, TrainingSpec
+from tools.history.spec import UNFINISHED, JobState, SearchSpec, TrainingSpec
 from tools.jobs.checkpoints import CheckpointManifest, latest_checkpoint
 from tools.jobs.ending import CANCEL_FILE, EXIT_FILE
-from tools.jobs.launch import admit
+from tools.jobs.launch import admit, start
 from tools.jobs.reconcile import is_alive, reconcile
+from tools.jobs.trials import STUDY_FILE, minutes_left
 
 _STOPS_SOON_S = 2.0
 
@@ -43,8 +45,11 @@ def cancel(ctx: Context, record: JobRecord) -> JobRecord:
     return ctx.store.jobs.get(record.id)
 
 
-def resume(ctx: Context, record: JobRecord) -> JobRecord:
-    """Let a stopped training finish its approved plan from its last good checkpoint.
+def resume(ctx: Context, record: JobRecord, *, at_once: bool = False) -> JobRecord:
+    """Let a stopped training or search finish its approved plan from where it came to.
+
+    Args:
+        at_once: Start it beside the queue, as a search does with its trial.
 
     Raises:
         Conflict: It cannot go on; the reason is named.
@@ -52,7 +57,7 @@ def resume(ctx: Context, record: JobRecord) -> JobRecord:
     reconcile(ctx)
     record = ctx.store.jobs.get(record.id)
     why_not, found = why_not_resumable(ctx, record, thorough=True)
-    if why_not or found is None:
+    if why_not:
         raise Conflict(f"{record.id} cannot be resumed: {why_not}", hint=_instead(record))
     folder = ctx.settings.job_folder(record.id)
     if is_alive(folder):
@@ -63,9 +68,12 @@ def resume(ctx: Context, record: JobRecord) -> JobRecord:
     if not ctx.store.jobs.set_state(record.id, "queued", expected=stopped, reason="resumed"):
         raise Conflict(f"{record.id} was just resumed elsewhere.", hint="Look at its state.")
     number = 2 + len(ctx.store.jobs.events(record.id, kinds=["attempt"]))
-    reason = f"resumed from step {found.step}"
+    reason = f"resumed from step {found.step}" if found else "resumed with the next trial"
     ctx.store.jobs.append(record.id, [AttemptChanged(number=number, changes={}, reason=reason)])
-    admit(ctx)
+    if at_once:
+        start(ctx, ctx.store.jobs.get(record.id))
+    else:
+        admit(ctx)
     return ctx.store.jobs.get(record.id)
 
 
@@ -74,11 +82,13 @@ def why_not_resumable(
 ) -> tuple[str, CheckpointManifest | None]:
     """Return why a job cannot go on, or an empty text and the checkpoint it would start from.
 
+    A search goes on with its next trial and needs no checkpoint.
+
     Args:
         thorough: Compare every digest of the checkpoint; otherwise only sizes.
     """
     spec = record.spec
-    if not isinstance(spec, TrainingSpec):
+    if not isinstance(spec, TrainingSpec | SearchSpec):
         return "only training runs leave checkpoints.", None
     if record.forgotten_at:
         return "its files were deleted.", None
@@ -90,6 +100,8 @@ def why_not_resumable(
     if refused_by:
         return f"the {refused_by} gate refused it, and would again.", None
     folder = ctx.settings.job_folder(record.id)
+    if isinstance(spec, SearchSpec):
+        return _why_search_stays(record, folder), None
     found = latest_checkpoint(folder, plan_hash=record.plan_hash, thorough=thorough)
     if found is None:
         return "it left no checkpoint that can be trusted.", None
@@ -97,6 +109,14 @@ def why_not_resumable(
     if spec.max_minutes is not None and used_s >= spec.max_minutes * 60:
         return f"the {spec.max_minutes:g} minutes it was approved for are used up.", None
     return "", found[1]
+
+
+def _why_search_stays(record: JobRecord, folder: Path) -> str:
+    if not (folder / STUDY_FILE).exists():
+        return "it had not begun its first trial."
+    if minutes_left(record) <= 0:
+        return "the minutes it was approved for are used up."
+    return ""
 
 
 def _instead(record: JobRecord) -> str:

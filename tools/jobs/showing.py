@@ -9,11 +9,13 @@ from typing import Any
 from tools.context import Context
 from tools.errors import NotFound
 from tools.history.jobs import EventRecord, JobRecord
-from tools.history.spec import JobKind, JobState, TrainingSpec
+from tools.history.spec import JobKind, JobState, run_of
+from tools.jobs.checkpoints import CheckpointManifest
 from tools.jobs.launch import why_it_waits
 from tools.jobs.reconcile import reconcile
 from tools.jobs.reports import JobsReport, ShowReport, job_row
 from tools.jobs.resume import why_not_resumable
+from tools.jobs.trials import trial_rows
 
 _MOST_EVENTS = 10_000
 _LOG_BYTES = 8_000
@@ -51,11 +53,12 @@ def show_one(ctx: Context, record: JobRecord) -> ShowReport:
         dataset=row.dataset,
         method=row.method,
         base_model=row.base_model,
-        goal=record.spec.goal if isinstance(record.spec, TrainingSpec) else "",
+        goal=str(getattr(run_of(record.spec), "goal", "")),
         parent=record.parent,
         plan_hash=record.plan_hash,
         spec=record.spec.model_dump(mode="json"),
         attempts=_attempts(events),
+        trials=tuple(trial_rows(ctx.store, record, events)) if record.kind == "search" else (),
         events=tuple(_event(event) for event in events[-_MOST_EVENTS:]),
         predicted=record.predicted,
         measured=record.measured,
@@ -64,12 +67,16 @@ def show_one(ctx: Context, record: JobRecord) -> ShowReport:
         error=record.error,
         progress=_progress(record, events),
         resumable={
-            "can": found is not None,
-            "why": f"from its checkpoint at step {found.step}." if found else why_not,
+            "can": not why_not,
+            "why": why_not or _from_where(found),
         },
         waits_because=_waiting(ctx, record),
         log_tail=_tail(ctx.settings.job_folder(record.id) / "log.txt"),
     )
+
+
+def _from_where(found: CheckpointManifest | None) -> str:
+    return f"from its checkpoint at step {found.step}." if found else "with its next trial."
 
 
 def _training_of(ctx: Context, record: JobRecord) -> JobRecord | None:

@@ -29,6 +29,12 @@ def figures(
 ) -> list[str]:
     """Return lines on quality, memory and time, the predicted beside the measured."""
     lines = []
+    if metrics.get("best_job"):
+        value = metrics.get("best_value")
+        lines.append(
+            f"The best of {metrics.get('trials_done', 0)} trials is {metrics['best_job']}"
+            + (f" with a validation loss of {value:.4f}." if value is not None else ".")
+        )
     if figure := headline(metrics):
         rows = f" on {metrics['n']} held-out rows" if metrics.get("n") else ""
         lines.append(f"{figure}{rows}.")
@@ -46,6 +52,13 @@ def figures(
         if parts:
             lines.append(f"{label}: {', '.join(parts)}")
     return lines
+
+
+def shown(value: Any) -> str:
+    """Return a setting's value, numbers short."""
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return "" if value is None else str(value)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from tools.context import utc_now
 from tools.history.spec import TrainingSpec
+from tools.jobs.trials import final_loss, is_trial, leads
 from tools.work.evaluate import judge
 from tools.work.report import Job
 
@@ -18,7 +19,8 @@ def conclude(job: Job, spec: TrainingSpec, result: Path, *, resumed: bool) -> di
         result: Folder of the adapter or model.
         resumed: The run went on from a checkpoint, so its time says nothing of a whole run.
     """
-    judge_result(job, spec, result)
+    if _is_worth_judging(job):
+        judge_result(job, spec, result)
     began = job.record.started_at or utc_now()
     job.measure(duration_s=round((utc_now() - began).total_seconds(), 1))
     record = job.store.jobs.get(job.id)
@@ -35,6 +37,12 @@ def conclude(job: Job, spec: TrainingSpec, result: Path, *, resumed: bool) -> di
                 unit=unit,
             )
     return {"notice": notice(job.id, record.metrics), "artifact": result.name}
+
+
+def _is_worth_judging(job: Job) -> bool:
+    """Of the trials of a search only those are judged that lead when they end."""
+    record = job.store.jobs.get(job.id)
+    return not is_trial(job.store, record) or leads(job.store, record, final_loss(record))
 
 
 def judge_result(job: Job, spec: TrainingSpec, result: Path) -> None:

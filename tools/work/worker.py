@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from tools.context import Context, utc_now
 from tools.errors import ToolError, Unavailable
 from tools.history.events import Failed
-from tools.history.spec import TrainingSpec
+from tools.history.spec import SearchSpec, TrainingSpec
 from tools.history.store import Store
 from tools.jobs.ending import Ending, apply_ending, write_ending
 from tools.jobs.reconcile import reconcile
@@ -84,6 +84,10 @@ def _work_of(job: Job) -> Callable[[Job], dict[str, Any]]:
     if not _may_quantise(job):
         # PEFT imports it wherever it is installed, with torch's compiler behind it: two seconds.
         sys.modules.setdefault("bitsandbytes", None)  # type: ignore[arg-type]
+    if job.record.kind == "search":
+        from tools.work import search  # noqa: PLC0415
+
+        return search.run
     if job.record.kind == "train":
         from tools.work import train  # noqa: PLC0415
 
@@ -99,6 +103,8 @@ def _work_of(job: Job) -> Callable[[Job], dict[str, Any]]:
 
 def _may_quantise(job: Job) -> bool:
     spec = job.spec
+    if isinstance(spec, SearchSpec):
+        return False
     training = spec if isinstance(spec, TrainingSpec) else job.store.jobs.get(spec.job).training
     return training.method == "qlora"
 
