@@ -22,7 +22,7 @@ Effect = Literal["read", "write", "network", "spend", "destroy"]
 EFFECTS: tuple[Effect, ...] = ("read", "write", "network", "spend", "destroy")
 Function = TypeVar("Function", bound=Callable[..., Report])
 
-_ROOMS = ("datasets", "advise", "jobs", "evaluate", "export")
+_ROOMS = ("datasets", "advise", "jobs", "evaluate", "export", "diagnose")
 _CATALOG: dict[str, Capability] = {}
 
 

@@ -1,0 +1,1 @@
+"""Names what went wrong in a run, from its evidence, and how to cure it."""

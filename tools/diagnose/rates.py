@@ -1,0 +1,66 @@
+"""Which learning rate is usual for a run; the yardstick of "too high" and "too low"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tools.diagnose.evidence import Run
+
+_TINY = 50e6
+_ADAPTER_RATES = ((_TINY, 3e-3), (1e9, 5e-4), (13.5e9, 2e-4), (float("inf"), 1e-4))
+_FULL_RATES = ((_TINY, 1e-3), (5e8, 1e-4), (4e9, 2e-5), (float("inf"), 1e-5))
+"""Parameters below → rate; the same as plans are made with (`tools.advise.defaults`)."""
+_WIDE_STEPS = {"prompt_tuning": 30.0, "p_tuning": 30.0, "prefix_tuning": 10.0, "ia3": 5.0}
+"""Methods that train very few numbers take larger steps (PEFT's own examples)."""
+_UNKNOWN_SIZE = 1e9
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A run's learning rate beside the usual one.
+
+    Attributes:
+        ratio: Rate over usual; None where the rate is not known.
+        certain: Whether the model's size is known, and so what is usual.
+    """
+
+    rate: float | None
+    usual: float
+    certain: bool
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times the usual rate this is."""
+        return self.rate / self.usual if self.rate else None
+
+    @property
+    def surely_above(self) -> float:
+        """Times the usual rate, cautiously: of an unknown model the largest usual one."""
+        if self.ratio is None:
+            return 0.0
+        return self.ratio if self.certain else (self.rate or 0.0) / _ADAPTER_RATES[0][1]
+
+    @property
+    def surely_below(self) -> float:
+        """Usual rate over this one, cautiously: of an unknown model the smallest usual one."""
+        if not self.rate:
+            return 0.0
+        return self.usual / self.rate if self.certain else _FULL_RATES[-1][1] / self.rate
+
+
+def rate_of(run: Run) -> Rate:
+    """Return the run's highest learning rate: of its settings, else the highest measured."""
+    rate = run.spec.get("learning_rate")
+    if not isinstance(rate, int | float):
+        measured = run.curve("learning_rate")
+        rate = measured.highest if measured else None
+    return Rate(float(rate) if rate else None, usual_rate(run), run.parameters is not None)
+
+
+def usual_rate(run: Run) -> float:
+    """Return the usual learning rate for this method and size."""
+    method = str(run.spec.get("method") or "lora").lower()
+    size = run.parameters or _UNKNOWN_SIZE
+    table = _FULL_RATES if method in {"full", "sft", "none"} else _ADAPTER_RATES
+    base = next(rate for below, rate in table if size < below)
+    return base * _WIDE_STEPS.get(method, 1.0) if table is _ADAPTER_RATES else base

@@ -1,0 +1,390 @@
+"""Reads what runs leave behind, ours and other tools': event streams, settings, data reports.
+
+Events stand one JSON document a line, or in a list, flat or as `{kind, payload}`; fields that are
+not known are passed over. Also read: `trainer_state.json` and lists of its `log_history`, the
+document of `luthier show --json`, and lines of a log that print a dictionary of losses.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any
+
+from tools.diagnose.evidence import Run
+from tools.errors import BadInput
+
+_METRIC_NAMES = {
+    "train_loss": "loss",
+    "training_loss": "loss",
+    "train/loss": "loss",
+    "eval/loss": "eval_loss",
+    "val_loss": "eval_loss",
+    "valid_loss": "eval_loss",
+    "validation_loss": "eval_loss",
+    "val/loss": "eval_loss",
+    "lr": "learning_rate",
+    "train/learning_rate": "learning_rate",
+    "train/grad_norm": "grad_norm",
+    "grad_norm": "grad_norm",
+    "global_step": "step",
+    "train/global_step": "step",
+    "iter": "step",
+    "iteration": "step",
+    "train/epoch": "epoch",
+    "eval_runtime": "eval_s",
+    "memory(gib)": "memory_gib",
+    "eval_acc": "eval_accuracy",
+}
+_SPEC_NAMES = {
+    "per_device_train_batch_size": "batch_size",
+    "micro_batch_size": "batch_size",
+    "train_batch_size": "batch_size",
+    "gradient_accumulation_steps": "gradient_accumulation",
+    "num_train_epochs": "epochs",
+    "num_epochs": "epochs",
+    "lora_r": "rank",
+    "lora_rank": "rank",
+    "r": "rank",
+    "lora_alpha": "alpha",
+    "lora_dropout": "dropout",
+    "max_seq_length": "max_length",
+    "max_seq_len": "max_length",
+    "sequence_len": "max_length",
+    "cutoff_len": "max_length",
+    "lr": "learning_rate",
+    "lr_scheduler_type": "lr_scheduler",
+    "model_name_or_path": "model",
+    "base_model": "model",
+    "model_name": "model",
+    "finetuning_type": "method",
+    "adapter": "method",
+    "dataloader_num_workers": "loader_workers",
+    "num_labels": "labels_count",
+}
+_METRIC_FIELDS = frozenset(
+    [
+        "step",
+        "epoch",
+        "loss",
+        "eval_loss",
+        "learning_rate",
+        "grad_norm",
+        "tokens_per_s",
+        "memory_gib",
+        "eval_accuracy",
+        "eval_s",
+        "step_s",
+        "padding_share",
+        "data_wait_share",
+        "memory_reserved_gib",
+        "memory_limit_gib",
+        "gpu_utilization",
+    ]
+)
+_DICT = re.compile(r"\{[^{}]*'?\"?(?:loss|eval_loss|train_loss)'?\"?\s*:[^{}]*\}")
+_PAIRS = re.compile(
+    r"(?i)\b(step|iter(?:ation)?|epoch|loss|train[_ ]loss|(?:eval|val(?:id(?:ation)?)?)[_ ]loss|lr|"
+    r"learning[_ ]rate|grad[_ ]norm)\s*[:=]\s*([-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|nan|inf))"
+)
+_MOST_EVENTS = 200_000
+
+
+def read_json_lines(text: str, name: str) -> tuple[list[Any], int]:
+    """Return the JSON documents of a text, and how many lines were none.
+
+    Raises:
+        BadInput: There is not a single one.
+    """
+    try:
+        whole = json.loads(text)
+    except (ValueError, RecursionError):
+        whole = None
+    if whole is not None:
+        return (whole if isinstance(whole, list) else [whole]), 0
+    documents, bad = [], 0
+    for line in text.splitlines()[:_MOST_EVENTS]:
+        if not line.strip():
+            continue
+        try:
+            documents.append(json.loads(line))
+        except (ValueError, RecursionError):
+            bad += 1
+    if not documents:
+        raise BadInput(
+            f"{name} holds no events: not one line of it is JSON.",
+            hint="Give a file as docs/events.md describes, or a log with --log.",
+        )
+    return documents, bad
+
+
+def add_documents(run: Run, documents: Iterable[Any]) -> None:
+    """Enter every document of a stream into the run."""
+    for document in documents:
+        if not isinstance(document, dict):
+            run.unread += 1
+        elif isinstance(document.get("log_history"), list):
+            add_documents(run, document["log_history"])
+        elif isinstance(document.get("events"), list):
+            _add_show(run, document)
+        else:
+            _add_event(run, document)
+
+
+def _add_show(run: Run, document: dict[str, Any]) -> None:
+    """A document of `luthier show --json`: the events, and what stands beside them."""
+    if isinstance(document.get("spec"), dict):
+        run.spec = read_settings_document(document["spec"]) | run.spec
+    run.state = document.get("state") or run.state
+    add_documents(run, document["events"])
+    for name in ("metrics", "measured"):
+        if isinstance(document.get(name), dict):
+            add_record(run, document[name])
+    if isinstance(document.get("error"), dict):
+        run.failures.append(document["error"])
+
+
+def add_record(run: Run, values: dict[str, Any]) -> None:
+    """Enter the figures of a job's record; events, which are nearer to the source, win."""
+    for name, value in values.items():
+        if value is not None and name not in run.judged:
+            run.judged[name] = value
+
+
+def _add_event(run: Run, document: dict[str, Any]) -> None:
+    kind = document.get("kind") or document.get("event") or document.get("type")
+    payload = document.get("payload")
+    fields = {**document, **payload} if isinstance(payload, dict) else dict(document)
+    if not isinstance(kind, str):
+        kind = "metrics" if _metric_row(fields) else ""
+    reader = _READERS.get(kind)
+    if reader is None:
+        run.unread += 1
+        return
+    run.read += 1
+    reader(run, {k: v for k, v in fields.items() if v is not None})
+
+
+def _metric_row(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of measurements under our names; what is not a number is named apart."""
+    row: dict[str, Any] = {}
+    broken = [str(n) for n in fields.get("not_finite") or ()]
+    for key, value in fields.items():
+        name = _METRIC_NAMES.get(str(key).lower(), str(key).lower())
+        if name not in _METRIC_FIELDS or isinstance(value, bool):
+            continue
+        number = _as_number(value)
+        if number is None:
+            continue
+        if math.isfinite(number):
+            row[name] = number
+        else:
+            broken.append(name)
+    if broken:
+        row["not_finite"] = tuple(dict.fromkeys(broken))
+    return row if set(row) - {"step", "epoch"} else {}
+
+
+def _as_number(value: Any) -> float | None:
+    if isinstance(value, int | float):
+        return float(value)
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return None
+    return None
+
+
+def _metrics(run: Run, fields: dict[str, Any]) -> None:
+    row = _metric_row(fields)
+    if row:
+        row["step"] = int(row["step"]) if "step" in row else len(run.steps) + 1
+        if run.phases:
+            row["phase"] = run.phases[-1][0]
+        run.steps.append(row)
+
+
+def _merge(name: str) -> Any:
+    def enter(run: Run, fields: dict[str, Any]) -> None:
+        known = {k: v for k, v in fields.items() if k not in {"kind", "payload", "seq", "job_id"}}
+        getattr(run, name).update(known)
+
+    return enter
+
+
+def _gate(run: Run, fields: dict[str, Any]) -> None:
+    measures = fields.get("measures")
+    name = str(fields.get("gate", ""))
+    if isinstance(measures, dict):
+        run.gates.setdefault(name, {}).update(measures)
+
+
+def _phase(run: Run, fields: dict[str, Any]) -> None:
+    run.phases.append((str(fields.get("phase", "")), _seconds(fields.get("at"))))
+
+
+def _state(run: Run, fields: dict[str, Any]) -> None:
+    run.state = str(fields.get("state", ""))
+
+
+def _warning(run: Run, fields: dict[str, Any]) -> None:
+    run.warnings.append((str(fields.get("code", "")), str(fields.get("message", ""))))
+
+
+def _nothing(run: Run, fields: dict[str, Any]) -> None:
+    """A kind that says nothing of a fault."""
+
+
+_READERS: dict[str, Any] = {
+    "metrics": _metrics,
+    "setup": _merge("setup"),
+    "data": _merge("data"),
+    "timing": _merge("timing"),
+    "judged": _merge("judged"),
+    "gate": _gate,
+    "phase": _phase,
+    "state": _state,
+    "warning": _warning,
+    "error": lambda run, fields: run.failures.append(fields),
+    "sample": lambda run, fields: run.samples.append(
+        fields | ({"phase": run.phases[-1][0]} if run.phases else {})
+    ),
+    "attempt": lambda run, fields: run.attempts.append(fields),
+    "progress": _nothing,
+    "checkpoint": _nothing,
+}
+
+
+def _seconds(at: Any) -> float | None:
+    if isinstance(at, int | float):
+        return float(at)
+    if isinstance(at, str):
+        try:
+            return datetime.fromisoformat(at).timestamp()
+        except ValueError:
+            return None
+    return None
+
+
+def read_settings_document(document: Any) -> dict[str, Any]:
+    """Return settings under the names of `TrainingSpec`, from ours or another tool's document.
+
+    Raises:
+        BadInput: It is no JSON object.
+    """
+    if not isinstance(document, dict):
+        raise BadInput(
+            "The settings are no JSON object.",
+            hint="Give the spec.json of the run, or leave it out.",
+        )
+    for inner in ("spec", "plan", "args", "config"):
+        if isinstance(document.get(inner), dict) and "learning_rate" not in document:
+            document = {**document, **document[inner]}
+    settings: dict[str, Any] = {}
+    for key, value in document.items():
+        if value is None or isinstance(value, dict):
+            continue
+        settings[_SPEC_NAMES.get(key, key)] = value
+    for name in ("learning_rate", "batch_size", "epochs", "rank", "alpha", "max_length"):
+        if isinstance(settings.get(name), str):
+            number = _as_number(settings[name])
+            settings.pop(name) if number is None else settings.update({name: number})
+    if "precision" not in settings and settings.get("bf16") is True:
+        settings["precision"] = "bfloat16"
+    if "precision" not in settings and settings.get("fp16") is True:
+        settings["precision"] = "float16"
+    return settings
+
+
+def add_log_metrics(run: Run, text: str) -> None:
+    """Read the losses that a log prints, where no events told them better."""
+    rows = list(_log_rows(text))
+    if not any("loss" in row or "eval_loss" in row for row in rows):
+        return
+    for row in rows:
+        if "step" not in row:
+            row["step"] = len(run.steps) + ("eval_loss" not in row)
+        row["step"] = int(row["step"])
+        run.steps.append(row)
+
+
+def _log_rows(text: str) -> Iterator[dict[str, Any]]:
+    for line in text.splitlines():
+        found = _DICT.search(line)
+        if found:
+            row = _metric_row(_literal(found.group()))
+        else:
+            pairs = {n.lower().replace(" ", "_"): v for n, v in _PAIRS.findall(line)}
+            row = _metric_row({k: float(v) for k, v in pairs.items()})
+        if row and ("loss" in row or "eval_loss" in row or "not_finite" in row):
+            yield row
+
+
+def _literal(text: str) -> dict[str, Any]:
+    quoted = re.sub(r"(?<=[:\s,])(nan|inf|-inf)(?=[,\s}])", r"'\1'", text)
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            value = parse(quoted.replace("NaN", '"nan"') if parse is json.loads else quoted)
+        except (ValueError, SyntaxError, RecursionError):
+            continue
+        if isinstance(value, dict):
+            return value
+    return {}
+
+
+def add_data_report(run: Run, document: Any) -> None:
+    """Enter the report of `luthier inspect --json`, or the manifest of a prepared version.
+
+    Raises:
+        BadInput: It is neither.
+    """
+    if not isinstance(document, dict) or not {"rows", "splits", "problems", "kind"} & set(document):
+        raise BadInput(
+            "The data report is not one of `luthier inspect --json`.",
+            hint="Make one with `luthier inspect FILE --json`, or leave it out.",
+        )
+    known = {"rows", "label_counts", *_DATA_FIELDS}
+    for name in known & set(document):
+        if document[name] is not None:
+            run.data.setdefault(name, document[name])
+    lengths = document.get("token_lengths")
+    if isinstance(lengths, dict):
+        for ours, theirs in (
+            ("tokens_p50", "p50"),
+            ("tokens_p95", "p95"),
+            ("tokens_longest", "max"),
+        ):
+            if isinstance(lengths.get(theirs), int | float):
+                run.data.setdefault(ours, lengths[theirs])
+    for problem in document.get("problems") or ():
+        if isinstance(problem, dict):
+            code = str(problem.get("code", ""))
+            run.warnings.append((code, str(problem.get("message") or problem.get("what") or "")))
+            count = problem.get("count") or problem.get("rows_affected")
+            if code in _PROBLEM_COUNTS and isinstance(count, int):
+                run.data.setdefault(_PROBLEM_COUNTS[code], count)
+
+
+_DATA_FIELDS = frozenset(
+    [
+        "eval_rows",
+        "overlap_rows",
+        "conflicting_rows",
+        "answer_in_input_share",
+        "predictable",
+        "doubtful_share",
+        "majority_share",
+        "eval_label_counts",
+        "trained_token_share",
+        "truncated_share",
+    ]
+)
+_PROBLEM_COUNTS = {
+    "contradictory_labels": "conflicting_rows",
+    "leakage": "overlap_rows",
+}

@@ -1,0 +1,158 @@
+"""What a person says they saw, when there is little else: symptoms in plain words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tools.diagnose.evidence import Run
+from tools.diagnose.report import Code
+from tools.diagnose.suspicion import Suspicion, suspect
+
+_SAID = 0.55
+"""A description names a symptom, not a measurement: enough to name a cause, not to be sure."""
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """A way of complaining, the causes it may mean (likeliest first), and what would tell more."""
+
+    pattern: re.Pattern[str]
+    codes: tuple[Code, ...]
+    text: str
+    ask: str
+
+
+def _complaint(pattern: str, codes: tuple[Code, ...], text: str, ask: str) -> Complaint:
+    return Complaint(re.compile(pattern, re.IGNORECASE), codes, text, ask)
+
+
+_EVENTS = "The events or the log of the run (`--events`, `--log`), or its job id."
+_SETTINGS = "Its settings: learning rate, batch, epochs, rows (`--spec`)."
+_VAL = r"(?:val(?:idation)?|eval(?:uation)?|held[- ]out|test|dev)[ _-]?(?:loss|error|perplexity)?"
+_UP = r"(?:go(?:es|ing)?|rise?s?|rising|climb\w*|increas\w*|grow\w*|shoot\w*|gets? worse|up\b)"
+COMPLAINTS: tuple[Complaint, ...] = (
+    _complaint(rf"overfit|{_VAL}[^.;]{{0,40}}{_UP}|{_UP}[^.;]{{0,20}}{_VAL}|"
+               r"(?:good|great|perfect|low)[^.;]{0,30}train\w*[^.;]{0,40}(?:bad|poor|high|worse)"
+               r"[^.;]{0,30}(?:val|test|new|unseen)",
+               ("overfitting", "eval_shift"),
+               "The validation loss is said to rise while training goes on.",
+               "The training and validation losses by step (`--events` or the job's id)."),
+    _complaint(r"loss (?:is |became |turns? (?:in)?to |goes (?:to )?|= ?)?(?:nan|inf\w*|not a "
+               r"number)|"
+               r"\bnan\b", ("nan_loss", "lr_too_high"), "The loss is said to be not a number.",
+               _SETTINGS),
+    _complaint(r"loss[^.;]{0,25}(?:explod\w*|diverg\w*|blows? up|through the roof|skyrocket\w*)|"
+               r"(?:explod|diverg)\w*", ("divergence", "lr_too_high"),
+               "The loss is said to explode.", _SETTINGS),
+    _complaint(r"loss[^.;]{0,25}(?:jump\w*|oscillat\w*|swing\w*|spik\w*|bounc\w*|zig-?zag\w*)",
+               ("lr_too_high", "tiny_batch"), "The loss is said to swing.", _SETTINGS),
+    _complaint(r"loss[^.;]{0,30}(?:(?:exactly |always |stays? (?:at )?|is )(?:0(?:\.0+)?|zero))\b",
+               ("zero_loss", "empty_mask"), "The loss is said to be zero.", _EVENTS),
+    _complaint(r"loss[^.;]{0,40}(?:barely|hardly|does ?n[o']t (?:go down|fall|move|decrease|"
+               r"change)|"
+               r"(?:not|never|won'?t)[^.;]{0,12}(?:fall|decreas|go(?:ing)? down|mov|chang)|"
+               r"stuck|flat|"
+               r"constant|plateau)|(?:does ?n[o']t|not|never)[^.;]{0,10}learn",
+               ("lr_too_low", "underfitting", "constant_loss"),
+               "The loss is said hardly to move.", _SETTINGS),
+    _complaint(r"(?:repeat\w*|loop\w*)[^.;]{0,30}(?:itself|for ?ever|endless|over and over|same)|"
+               r"never (?:stops?|ends?)|does ?n[o']t (?:stop|end|know when to stop)|"
+               r"(?:won'?t|not) stop|goes on (?:and on|for ?ever)|"
+               r"(?:rambl|endless|keeps? (?:on )?(?:talk|generat|repeat|go))\w*|without stopping",
+               ("untrained_stop", "pad_eos_confusion", "template_mismatch"),
+               "Answers are said not to end.",
+               "One answer of the tuned model, and whether the end token is the padding token."),
+    _complaint(r"(?:always|only|just|every\w*)[^.;]{0,30}(?:same|one) (?:label|class|answer|"
+               r"category)|"
+               r"(?:same|one) (?:label|class|answer|category) (?:for (?:all|every)|every)",
+               ("class_collapse", "lr_too_high"), "One answer is said to be given to all.",
+               "How often each label stands in the data (`luthier inspect`)."),
+    _complaint(r"forg[eo]t|lost (?:its|the) (?:general|abilit|knowledge)|catastroph|"
+               r"(?:worse|dumber|bad)[^.;]{0,30}(?:general|everything else|other (?:task|thing)s?)",
+               ("forgetting",), "General abilities are said to be lost.", _EVENTS),
+    _complaint(r"too good|(?:100 ?%|perfect)[^.;]{0,25}(?:accura|score|val|test|eval)|leak(?!y)",
+               ("leakage",), "The result is said to be too good to be true.",
+               "The data files of training and evaluation (`luthier inspect`)."),
+    _complaint(r"memory[^.;]{0,30}(?:grow\w*|leak\w*|climb\w*|creep\w*|increas\w*|goes up)",
+               ("memory_growth",), "Memory is said to grow.", _EVENTS),
+    _complaint(r"fragment(?:ed|ation)", ("fragmentation",), "Memory is said to be fragmented.",
+               "The whole message that names the memory."),
+    _complaint(r"(?:merg\w*)[^.;]{0,50}(?:worse|differ\w*|lost|bad|wrong|nonsense|garbage)",
+               ("merge_loss", "adapter_not_applied"), "The merged model is said to be worse.",
+               "How it was merged: into which base, in how many bits."),
+    _complaint(r"(?:quanti[sz]\w*|int4|4-?bit|gguf|onnx)[^.;]{0,50}(?:worse|differ\w*|lost|bad|"
+               r"wrong|"
+               r"nonsense|garbage)", ("quantisation_loss", "merge_loss"),
+               "The quantised model is said to be worse.", "The parity figures of the export."),
+    _complaint(r"(?:tuned|adapter|lora|model)[^.;]{0,40}(?:same|identical|no (?:difference|effect|"
+               r"change)|like the base|exactly what the base)",
+               ("adapter_not_applied", "lr_too_low"),
+               "The tuned model is said to answer like its base.", _EVENTS),
+    _complaint(r"gpu[^.;]{0,30}(?:idle|low util|0 ?%|starv)|wait\w*[^.;]{0,20}data|data ?load",
+               ("loader_bound", "tiny_batch"), "The GPU is said to wait.", _EVENTS),
+    _complaint(r"tokeni[sz](?:ing|ation)[^.;]{0,40}(?:slow|takes|long|ages|hours)",
+               ("tokenizer_bound",), "Tokenising is said to take long.", _EVENTS),
+    _complaint(r"eval\w*[^.;]{0,30}(?:takes (?:longer|for ?ever|most|ages|hours)|too (?:long|"
+               r"slow))",
+               ("eval_dominates",), "Evaluating is said to take long.", _EVENTS),
+    _complaint(r"cut off|truncat\w*|(?:answers?|rows?)[^.;]{0,20}cut\b", ("truncation",),
+               "Text is said to be cut.", "The maximum length, and the lengths of the rows."),
+    _complaint(r"(?:wrong|different|other) (?:chat )?template|template (?:mismatch|differs)|"
+               r"<\|\w+\|>", ("template_mismatch",), "The template is said to differ.",
+               "The template at training and at asking."),
+    _complaint(r"(?:out of|run out of|ran out of|no) (?:gpu |cuda )?(?:memory|vram)|\boom\b",
+               ("oom_gpu", "oom_ram"), "Memory is said to run out.",
+               "The log with the error (`--log`), and which machine it was."),
+    _complaint(r"disk (?:is )?full|no space", ("disk_full",), "The disk is said to be full.",
+               "The end of the log."),
+)  # fmt: skip
+_SLOW = re.compile(
+    r"\bslow\w*|takes (?:for ?ever|ages|too long|hours|days)|speed (?:it )?up|faster|throughput",
+    re.IGNORECASE,
+)
+_SLOW_ASKS = (
+    "The events of the run or its job id: they say where the time goes (waiting for data, padding, "
+    "evaluation).",
+    "Which device it runs on, and its precision and batch size.",
+)
+
+
+def complaints(run: Run) -> Iterator[Suspicion]:
+    """Causes that the person's own words mean; none where there are none."""
+    if not run.question.strip():
+        return
+    told: set[Code] = set()
+    for complaint in COMPLAINTS:
+        found = complaint.pattern.search(run.question)
+        if not found or told & set(complaint.codes[:1]):
+            continue
+        for place, code in enumerate(complaint.codes):
+            if code not in told:
+                told.add(code)
+                yield suspect(code, _SAID - 0.08 * place, complaint.text, quote=found.group())
+
+
+def asks_for(run: Run) -> tuple[str, ...]:
+    """Return what would help to tell, from what was complained of and what is missing."""
+    asks: list[str] = []
+    for complaint in COMPLAINTS:
+        if complaint.pattern.search(run.question) and complaint.ask not in asks:
+            asks.append(complaint.ask)
+    if complains_of_speed(run):
+        asks.extend(_SLOW_ASKS)
+    if not asks:
+        if not run.steps:
+            asks.append(_EVENTS)
+        if not run.spec:
+            asks.append(_SETTINGS)
+    return tuple(asks[:3])
+
+
+def complains_of_speed(run: Run) -> bool:
+    """Whether the person finds the run slow."""
+    return bool(_SLOW.search(run.question))
+
+
+RULES = (complaints,)
