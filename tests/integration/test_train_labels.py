@@ -13,7 +13,7 @@ from tests.jobs_factory import chat_rows, classification_rows, make_spec_alone, 
 from tools.errors import Refused
 from tools.settings import Settings
 from tools.work.load import load_tokenizer
-from tools.work.recipe import Collator
+from tools.work.batching import Batcher
 from tools.work.rows import MASKED, Encoded, check_labels, encode_split
 from tools.work.template import FALLBACK_TEMPLATE, marks_generation, template_hash, template_notes
 
@@ -113,11 +113,7 @@ def test_padding_is_never_trained_though_it_is_the_end_token(
 ) -> None:
     assert [code for code, _ in template_notes(tokenizer)] == ["fallback_template", "pad_is_end"]
     encoded = _encoded(tokenizer, tmp_path, classification_rows(6), "prompt_completion")
-    rows = [
-        {"input_ids": i, "labels": n}
-        for i, n in zip(encoded.input_ids, encoded.labels, strict=True)
-    ]
-    batch = Collator(tokenizer.pad_token_id)(rows)
+    batch = Batcher(tokenizer.pad_token_id).join(encoded.input_ids, encoded.labels)
     padded = batch["attention_mask"] == 0
     assert padded.any()
     assert (batch["labels"][padded] == MASKED).all()

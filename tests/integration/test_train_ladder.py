@@ -15,8 +15,9 @@ from tests.jobs_factory import make_dataset, make_spec, make_spec_alone
 from tools.context import Context, utc_now
 from tools.errors import Refused
 from tools.history.store import Store
-from tools.work import outcome, probe, recipe, train
+from tools.work import outcome, probe, train
 from tools.work.ladder import rungs
+from tools.work.objectives import supervised
 from tools.work.report import Job
 
 pytestmark = [
@@ -53,7 +54,7 @@ def job(ctx: Context, material: Path) -> Callable[..., Job]:
 
 
 def _no_room_above(monkeypatch: pytest.MonkeyPatch, rows: int, *, from_step: int = 0) -> None:
-    real, calls = recipe.summed_loss, []
+    real, calls = supervised.trained_logits, []
 
     def limited(model: Any, batch: Any) -> Any:
         calls.append(model.training)
@@ -61,8 +62,7 @@ def _no_room_above(monkeypatch: pytest.MonkeyPatch, rows: int, *, from_step: int
             raise RuntimeError(_GONE)
         return real(model, batch)
 
-    monkeypatch.setattr(recipe, "summed_loss", limited)
-    monkeypatch.setattr(probe, "summed_loss", limited)
+    monkeypatch.setattr(supervised, "trained_logits", limited)
 
 
 def _told(job: Job) -> tuple[list[dict[str, Any]], dict[int, float]]:

@@ -17,7 +17,9 @@ from tools.history.store import Store
 from tools.jobs.checkpoints import checkpoint_folders, latest_checkpoint
 from tools.work import outcome, train
 from tools.work.load import load_model, load_tokenizer
-from tools.work.recipe import Collator, GroupedOrder, Recipe, summed_loss
+from tools.work.batching import Batcher, GroupedOrder
+from tools.work.objectives.supervised import summed_loss
+from tools.work.recipe import Recipe
 from tools.work.report import Job
 from tools.work.rows import encode_split
 from tools.work.template import template_hash
@@ -69,9 +71,7 @@ def _reloaded_loss(ctx: Context, record: JobRecord) -> float:
     model = load_model(ctx.settings, spec, adapter=folder)
     file = ctx.settings.dataset_folder(spec.dataset) / "validation.parquet"
     rows = encode_split(file, spec.objective, tokenizer, max_length=96, model=model)
-    batch = Collator(tokenizer.pad_token_id)(
-        [{"input_ids": i, "labels": n} for i, n in zip(rows.input_ids, rows.labels, strict=True)]
-    )
+    batch = Batcher(tokenizer.pad_token_id).join(rows.input_ids, rows.labels)
     total, count = summed_loss(model, batch)
     return float(total.detach()) / count
 
@@ -114,11 +114,10 @@ def test_the_loss_is_that_of_transformers(ctx: Context, tiny: Path) -> None:
     tokenizer, model = load_tokenizer(ctx.settings, spec), load_model(ctx.settings, spec)
     file = ctx.settings.dataset_folder(spec.dataset) / "train.parquet"
     rows = encode_split(file, "prompt_completion", tokenizer, max_length=96, model=model)
-    batch = Collator(tokenizer.pad_token_id)(
-        [{"input_ids": rows.input_ids[i], "labels": rows.labels[i]} for i in range(6)]
-    )
+    batch = Batcher(tokenizer.pad_token_id).join(rows.input_ids[:6], rows.labels[:6])
     total, count = summed_loss(model, batch)
-    theirs = float(model(**batch).loss.detach())
+    named = {name: batch[name] for name in ("input_ids", "attention_mask", "labels")}
+    theirs = float(model(**named).loss.detach())
     assert float(total.detach()) / count == pytest.approx(theirs, rel=1e-5)
 
 

@@ -109,7 +109,7 @@ def save_result(job: Job, spec: TrainingSpec, model: Any, tokenizer: Any) -> Pat
     folder = job.folder / name
     half = job.folder / f"{name}.part"
     shutil.rmtree(half, ignore_errors=True)
-    save_weights(model, half)
+    save_weights(model, half, job.folder)
     tokenizer.save_pretrained(str(half))
     facts = {
         "job": job.id,

@@ -6,16 +6,30 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+)
 
 from tools.errors import BadInput, NotFound, Refused, ToolError, Unavailable
 from tools.history.spec import TrainingSpec
+from tools.methods import quantisation_of
 from tools.settings import Settings
 from tools.shipped import shipped
 from tools.work.report import Job
 from tools.work.template import prepare_tokenizer
 
 STARTER = "starter"
+HEADS = {
+    "sequence_classification": AutoModelForSequenceClassification,
+    "token_classification": AutoModelForTokenClassification,
+}
+_HEAD_MODULES = {"lm_head", "score", "classifier"}
+ATTENTION = {"eager": "eager", "sdpa": "sdpa", "flash": "flash_attention_2"}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -59,7 +73,7 @@ def load_model(
 
     Args:
         adapter: Folder with a PEFT adapter, or with a whole model that full tuning left.
-        quantised: Load in 4 bits; None does so exactly for QLoRA.
+        quantised: False loads the plain weights; None quantises as the plan and its method say.
         trainable: The adapter goes on learning; otherwise the model is ready to be asked.
 
     Raises:
@@ -69,13 +83,15 @@ def load_model(
     """
     whole = adapter is not None and not (adapter / "adapter_config.json").is_file()
     source = str(adapter) if whole else model_source(spec)
-    four_bit = (spec.method == "qlora") if quantised is None else quantised
-    options: dict[str, Any] = {"dtype": load_dtype(spec), "device_map": None}
-    if four_bit:
+    stored = "none" if quantised is False else quantisation_of(spec.method, spec.quantization)
+    options: dict[str, Any] = {"dtype": load_dtype(spec), "device_map": None, **_head(spec)}
+    if spec.attention != "auto":
+        options["attn_implementation"] = ATTENTION[spec.attention]
+    if stored != "none":
         options["quantization_config"] = quantisation(where, spec, source)
         options["device_map"] = {"": spec.device}
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        model = _class(spec).from_pretrained(
             source,
             **_origin(where, spec, source),
             **options,
@@ -84,7 +100,7 @@ def load_model(
         )
     except (OSError, ValueError, KeyError) as error:
         raise _explained(error, source) from error
-    if not four_bit:
+    if stored == "none":
         model.to(spec.device)
     if adapter is not None and not whole:
         model = _with_adapter(model, adapter, trainable=trainable)
@@ -111,25 +127,44 @@ def load_dtype(spec: TrainingSpec) -> torch.dtype:
 
 
 def quantisation(where: Job | Settings, spec: TrainingSpec, source: str) -> BitsAndBytesConfig:
-    """Return the 4-bit configuration of QLoRA (arXiv 2305.14314): nf4, double quantisation.
+    """Return how the frozen base is quantised: nf4, nf4 twice (arXiv 2305.14314), or 8 bits.
 
     Raises:
         Unavailable: bitsandbytes is not installed.
     """
     on_cpu = spec.device == "cpu"
+    stored = quantisation_of(spec.method, spec.quantization)
+    left = _left_unquantised(where, spec, source) if on_cpu else None
     try:
+        if stored == "int8":
+            return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=left)
         return BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
+            bnb_4bit_use_double_quant=stored == "nf4-dq",
             bnb_4bit_compute_dtype=torch.float32 if on_cpu else DTYPES[spec.precision],
-            llm_int8_skip_modules=_left_unquantised(where, spec, source) if on_cpu else None,
+            llm_int8_skip_modules=left,
         )
     except ImportError as error:
         raise Unavailable(
-            "QLoRA needs bitsandbytes, which is not installed.",
+            "A quantised base needs bitsandbytes, which is not installed.",
             hint="Install it with `pip install bitsandbytes`, or use LoRA.",
         ) from error
+
+
+def _class(spec: TrainingSpec) -> Any:
+    return HEADS.get(spec.objective, AutoModelForCausalLM)
+
+
+def _head(spec: TrainingSpec) -> dict[str, Any]:
+    """Return the classes of a head, by number and by name."""
+    if spec.objective not in HEADS:
+        return {}
+    return {
+        "num_labels": len(spec.labels),
+        "id2label": dict(enumerate(spec.labels)),
+        "label2id": {label: i for i, label in enumerate(spec.labels)},
+    }
 
 
 def _left_unquantised(where: Job | Settings, spec: TrainingSpec, source: str) -> list[str]:
@@ -145,7 +180,7 @@ def _left_unquantised(where: Job | Settings, spec: TrainingSpec, source: str) ->
         if isinstance(module, torch.nn.Linear)
         and (module.in_features % 64 or module.out_features % 32)
     }
-    return sorted(unfit | {"lm_head"})
+    return sorted(unfit | _HEAD_MODULES)
 
 
 def _with_adapter(model: Any, adapter: Path, *, trainable: bool) -> Any:

@@ -21,7 +21,7 @@ from tools.history.events import GatePassed, SampleGenerated
 from tools.history.spec import TrainingSpec
 from tools.work.ladder import OutOfMemory
 from tools.work.memory import forget_peak, memory_peak_gib
-from tools.work.recipe import Collator, summed_loss
+from tools.work.objectives import Objective
 from tools.work.report import Job
 from tools.work.rows import Encoded
 from tools.work.template import stop_token_ids
@@ -42,7 +42,12 @@ class Probed:
 
 
 def probe(
-    job: Job, spec: TrainingSpec, model: Any, tokenizer: Any, rows: Encoded, prompt: str
+    job: Job,
+    spec: TrainingSpec,
+    model: Any,
+    objective: Objective,
+    rows: Encoded,
+    prompt: str | None,
 ) -> Probed:
     """Try the run on its longest batch.
 
@@ -52,9 +57,10 @@ def probe(
     """
     forget_peak(spec.device)
     with undone(model), explained_memory(spec):
-        losses, seconds = _steps(job, spec, model, tokenizer, rows)
-        answer, stopped = _generate(model, tokenizer, prompt)
-    job.emit(SampleGenerated(prompt=prompt[-400:], answer=answer, stopped=stopped))
+        losses, seconds = _steps(job, spec, model, objective, rows)
+        if prompt is not None:
+            answer, stopped = _generate(model, objective.tokenizer, prompt)
+            job.emit(SampleGenerated(prompt=prompt[-400:], answer=answer, stopped=stopped))
     measured = Probed(losses[0], losses[-1], seconds, memory_peak_gib(spec.device))
     _check_memory(job, spec, measured.peak_gib)
     predicted = job.record.predicted.get("memory_gib")
@@ -114,14 +120,12 @@ def explained_memory(spec: TrainingSpec) -> Iterator[None]:
 
 
 def _steps(
-    job: Job, spec: TrainingSpec, model: Any, tokenizer: Any, rows: Encoded
+    job: Job, spec: TrainingSpec, model: Any, objective: Objective, rows: Encoded
 ) -> tuple[list[float], float]:
-    longest = sorted(range(len(rows.input_ids)), key=lambda i: -len(rows.input_ids[i]))
-    chosen = [
-        {"input_ids": rows.input_ids[i], "labels": rows.labels[i]}
-        for i in longest[: spec.batch_size]
-    ]
-    batch = {k: v.to(spec.device) for k, v in Collator(tokenizer.pad_token_id)(chosen).items()}
+    lengths = rows.lengths
+    longest = sorted(range(len(rows)), key=lambda i: -lengths[i])
+    chosen = objective.collate([rows.row(i) for i in longest[: spec.batch_size]])
+    batch = {k: v.to(spec.device) for k, v in chosen.items()}
     trained = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=spec.learning_rate, weight_decay=spec.weight_decay)
     model.train()
@@ -129,18 +133,18 @@ def _steps(
     for _ in range(STEPS):
         job.check_cancelled()
         began = time.monotonic()
-        total, count = summed_loss(model, batch)
-        loss = total / max(1, count)
+        scores = objective.loss(model, batch)
+        loss = scores.total / max(1, scores.items)
         loss.backward()
         losses.append(float(loss.detach()))
-        _check_step(losses[-1], trained)
+        _check_step(losses[-1], trained, gradient=objective.always_learns)
         optimiser.step()
         optimiser.zero_grad()
         took = time.monotonic() - began
     return losses, took
 
 
-def _check_step(loss: float, trained: list[Any]) -> None:
+def _check_step(loss: float, trained: list[Any], *, gradient: bool) -> None:
     gradients = [float(p.grad.abs().sum()) for p in trained if p.grad is not None]
     if not np.isfinite(loss) or not np.isfinite(gradients).all():
         raise Refused(
@@ -154,7 +158,7 @@ def _check_step(loss: float, trained: list[Any]) -> None:
             hint="Check that the answers are not empty and that labels are not all masked.",
             refused_by="probe",
         )
-    if not any(gradients):
+    if gradient and not any(gradients):
         raise Refused(
             "No weight receives a gradient: the method would train nothing.",
             hint="Check the target modules, or choose another method.",

@@ -5,7 +5,7 @@ Masked positions have the label -100, which no loss counts. Not covered: tool ca
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,14 @@ class Encoded:
     """Rows ready for training: per row the token ids, and labels of the same length.
 
     Attributes:
+        more: What else an objective keeps of each row, by name; a list as long as the rows.
         dropped: Rows that hold nothing to learn.
         cut: Rows that were longer than the limit and lost their beginning.
     """
 
     input_ids: list[list[int]] = field(default_factory=list)
     labels: list[list[int]] = field(default_factory=list)
+    more: dict[str, list[Any]] = field(default_factory=dict)
     dropped: int = 0
     cut: int = 0
 
@@ -45,6 +47,28 @@ class Encoded:
         else:
             self.dropped += 1
 
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+    def row(self, i: int) -> dict[str, Any]:
+        """Return one row: its ids, its labels and what else is kept of it."""
+        kept = {name: values[i] for name, values in self.more.items()}
+        return {"input_ids": self.input_ids[i], "labels": self.labels[i], **kept}
+
+    def pick(self, places: Sequence[int]) -> Encoded:
+        """Return the rows at these places."""
+        return Encoded(
+            [self.input_ids[i] for i in places],
+            [self.labels[i] for i in places],
+            {name: [values[i] for i in places] for name, values in self.more.items()},
+        )
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each row, those of its second answer included."""
+        second = self.more.get("rejected_ids") or [[]] * len(self)
+        return [len(a) + len(b) for a, b in zip(self.input_ids, second, strict=True)]
+
     @property
     def trained_tokens(self) -> int:
         """Number of tokens that count in the loss."""
@@ -57,8 +81,8 @@ class Encoded:
 
 
 def read_split(file: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
-    """Read the named columns of a prepared split."""
-    rows: list[dict[str, Any]] = pq.read_table(file, columns=list(columns)).to_pylist()
+    """Read the named columns of a prepared split; all of them where none is named."""
+    rows: list[dict[str, Any]] = pq.read_table(file, columns=list(columns) or None).to_pylist()
     return rows
 
 
@@ -78,7 +102,8 @@ def encode_split(
         rows = [row["messages"] for row in read_split(file, ["messages"])]
         _encode_marked(rows, tokenizer, encoded, max_length, stops)
     else:
-        _encode_pairs(_pairs(file, objective, encoded), tokenizer, encoded, max_length, stops)
+        for ids, labels in encode_pairs(_pairs(file, objective, encoded), tokenizer, stops):
+            encoded.add(ids, labels, max_length)
     return encoded
 
 
@@ -160,13 +185,12 @@ def _pairs(
     return pairs
 
 
-def _encode_pairs(
-    pairs: list[tuple[list[dict[str, str]], list[dict[str, str]]]],
+def encode_pairs(
+    pairs: Sequence[tuple[list[dict[str, str]], list[dict[str, str]]]],
     tokenizer: Any,
-    encoded: Encoded,
-    max_length: int,
     stops: list[int],
-) -> None:
+) -> Iterator[tuple[list[int], list[int]]]:
+    """Give ids and labels of each prompt with its answer; only the answer and its stop count."""
     prompts = [
         tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
         for prompt, _ in pairs
@@ -180,7 +204,7 @@ def _encode_pairs(
         while start < min(len(before), len(ids)) and before[start] == ids[start]:
             start += 1
         ids = _ended(ids, start, stops, tokenizer.eos_token_id)
-        encoded.add(ids, [MASKED] * start + ids[start:], max_length)
+        yield ids, [MASKED] * start + ids[start:]
 
 
 def _encode_marked(

@@ -21,13 +21,15 @@ from tools.work.keep import Keeper, save_result
 from tools.work.ladder import OutOfMemory, as_attempted, step_down
 from tools.work.load import load_config, load_model, load_tokenizer
 from tools.work.memory import forget_peak, memory_peak_gib
-from tools.work.methods import keep_trained_weights_exact, make_trainable
+from tools.work.forward import keep_rows_apart
+from tools.work.methods import keep_initial, keep_trained_weights_exact, make_trainable
 from tools.work.monitor import Monitor
 from tools.work.outcome import conclude
 from tools.work.probe import explained_memory, probe
-from tools.work.recipe import Collator, Recipe, as_dataset
+from tools.work.objectives import Objective, objective_of
+from tools.work.recipe import Recipe
 from tools.work.report import Cancelled, Job
-from tools.work.rows import Encoded, check_labels, encode_split, first_prompt
+from tools.work.rows import Encoded
 from tools.work.template import marks_generation, template_notes
 
 _HELD_OUT_ROWS = 512
@@ -41,6 +43,7 @@ class Prepared:
     manifest: Manifest
     tokenizer: Any
     model: Any
+    objective: Objective
     rows: Encoded
     held_out: Encoded
 
@@ -76,8 +79,8 @@ def _attempt(job: Job, spec: TrainingSpec) -> dict[str, Any]:
     prepared = _prepare(job, spec)
     if keeper.resumed is None:
         job.phase("probe")
-        prompt = first_prompt(_split(job, prepared.manifest), spec.objective, prepared.tokenizer)
-        probe(job, spec, prepared.model, prepared.tokenizer, prepared.rows, prompt)
+        prompt = prepared.objective.prompt(_split(job, prepared.manifest))
+        probe(job, spec, prepared.model, prepared.objective, prepared.rows, prompt)
     # The probe's throw-away copy is no part of what the run needs.
     forget_peak(spec.device)
     trainer, monitor = _train(job, spec, prepared, keeper)
@@ -101,14 +104,15 @@ def _next_attempt(
 ) -> TrainingSpec:
     manifest = read_manifest(job.settings.dataset_folder(spec.dataset))
     tokenizer = load_tokenizer(job, spec)
-    rows = encode_split(
-        _split(job, manifest, "train"), spec.objective, tokenizer, max_length=spec.max_length
+    objective = objective_of(spec, tokenizer, None)
+    rows = objective.encode(
+        _split(job, manifest, "train"), max_length=spec.max_length, model=None
     )
     return step_down(
         job,
         spec,
         config=load_config(job, spec),
-        length=max(map(len, rows.input_ids)),
+        length=max(rows.lengths),
         failure=failure,
         available_gib=available_gib,
     )
@@ -126,30 +130,31 @@ def _prepare(job: Job, spec: TrainingSpec) -> Prepared:
     tokenizer = load_tokenizer(job, spec)
     for code, message in template_notes(tokenizer):
         job.emit(Warned(code=code, message=message))
-    model = make_trainable(load_model(job, spec, trainable=True), spec)
+    model = load_model(job, spec, trainable=True)
+    objective = objective_of(spec, tokenizer, model)
+    if objective.batcher.packed:
+        keep_rows_apart(model)
     job.phase("read", note=spec.dataset)
-    rows = encode_split(
-        _split(job, manifest, "train"),
-        spec.objective,
-        tokenizer,
-        max_length=_length_limit(spec, model),
-        model=model,
+    limit = _length_limit(spec, model)
+    rows, held_out = (
+        objective.encode(_split(job, manifest, name), max_length=limit, model=model)
+        for name in ("train", "validation")
     )
-    _tell_labels(job, spec, tokenizer, rows, model)
-    held_out = encode_split(
-        _split(job, manifest),
-        spec.objective,
-        tokenizer,
-        max_length=_length_limit(spec, model),
-        model=model,
-    )
-    return Prepared(manifest, tokenizer, model, rows, _some(held_out))
+    _tell_labels(job, spec, objective, rows, model)
+    held_out = _some(held_out)
+    for part in (rows, held_out):
+        objective.reference(model, part)
+    model = make_trainable(model, spec, tokenizer=tokenizer, steps=_steps(spec, len(rows)))
+    keep_initial(model, spec, job.folder)
+    return Prepared(manifest, tokenizer, model, objective, rows, held_out)
 
 
-def _tell_labels(job: Job, spec: TrainingSpec, tokenizer: Any, rows: Encoded, model: Any) -> None:
-    measures = check_labels(rows, spec.objective, tokenizer, model)
+def _tell_labels(
+    job: Job, spec: TrainingSpec, objective: Objective, rows: Encoded, model: Any
+) -> None:
+    measures = objective.check(rows, model)
     job.emit(GatePassed(gate="labels", measures=measures))
-    if spec.objective == "chat" and not marks_generation(tokenizer):
+    if spec.objective == "chat" and not marks_generation(objective.tokenizer):
         message = (
             "The chat template does not mark what the assistant wrote, so only the last answer "
             "of each conversation is trained."
@@ -169,13 +174,12 @@ def _train(
     keeper.monitor = monitor
     trainer = Recipe(
         job=job,
+        objective=prepared.objective,
+        rows=prepared.rows,
         held_out=prepared.held_out,
         on_checkpoint=keeper.checkpoint_written,
         model=prepared.model,
-        args=_config(job, spec, len(prepared.rows.input_ids)),
-        train_dataset=as_dataset(prepared.rows),
-        eval_dataset=as_dataset(prepared.held_out),
-        data_collator=Collator(prepared.tokenizer.pad_token_id),
+        args=_config(job, spec, len(prepared.rows)),
         processing_class=prepared.tokenizer,
         callbacks=[monitor],
     )
@@ -186,10 +190,14 @@ def _train(
     return trainer, monitor
 
 
+def _steps(spec: TrainingSpec, rows: int) -> int:
+    """Return the optimiser steps of a run over so many rows."""
+    an_update = spec.batch_size * spec.gradient_accumulation
+    return spec.max_steps or math.ceil(rows / an_update * spec.epochs)
+
+
 def _config(job: Job, spec: TrainingSpec, rows: int) -> SFTConfig:
-    steps = spec.max_steps or math.ceil(
-        rows / (spec.batch_size * spec.gradient_accumulation) * spec.epochs
-    )
+    steps = _steps(spec, rows)
     return SFTConfig(
         output_dir=str(job.folder / "checkpoints"),
         per_device_train_batch_size=spec.batch_size,
@@ -214,6 +222,7 @@ def _config(job: Job, spec: TrainingSpec, rows: int) -> SFTConfig:
         logging_nan_inf_filter=False,
         max_length=None,
         report_to=[],
+        remove_unused_columns=False,
         disable_tqdm=True,
         dataloader_pin_memory=spec.device == "cuda",
         bf16=spec.precision == "bfloat16",
@@ -233,14 +242,10 @@ def _length_limit(spec: TrainingSpec, model: Any) -> int:
 
 def _some(held_out: Encoded) -> Encoded:
     """Return at most so many rows that validation does not dominate the run, spread evenly."""
-    count = len(held_out.input_ids)
+    count = len(held_out)
     if count <= _HELD_OUT_ROWS:
         return held_out
-    chosen = [i * count // _HELD_OUT_ROWS for i in range(_HELD_OUT_ROWS)]
-    return Encoded(
-        input_ids=[held_out.input_ids[i] for i in chosen],
-        labels=[held_out.labels[i] for i in chosen],
-    )
+    return held_out.pick([i * count // _HELD_OUT_ROWS for i in range(_HELD_OUT_ROWS)])
 
 
 def _tell_metrics(job: Job, monitor: Monitor, step: int) -> None:
