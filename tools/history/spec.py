@@ -163,6 +163,10 @@ class EvaluationSpec(Spec):
         path: A data file to judge on instead of the held-out split of the run's dataset.
         slice_column: Column of that file whose values are reported apart.
         limit: Judge at most this many rows; None means all.
+        against: Another training run to compare with, instead of the untouched base.
+        pattern: Regular expression that a good answer contains.
+        metric: Name of an installed entry point in the group `luthier.metrics`.
+        benchmark: Task file for lm-evaluation-harness, instead of rows of one's own.
     """
 
     kind: Literal["evaluate"] = "evaluate"
@@ -172,6 +176,10 @@ class EvaluationSpec(Spec):
     path: str | None = None
     slice_column: str | None = None
     limit: int | None = Field(default=None, ge=1)
+    against: str | None = None
+    pattern: str | None = Field(default=None, max_length=1000)
+    metric: str | None = Field(default=None, max_length=200)
+    benchmark: str | None = None
     batch_size: int = Field(default=32, ge=1)
     seed: int = 17
 
