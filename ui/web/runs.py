@@ -116,7 +116,7 @@ def runs_table(desk: Desk) -> str:
     states = sorted({job.state for job in jobs})
     return (
         tables.sieve(states, "Search runs")
-        + tables.table(_HEADER, rows, caption="Runs, newest first", css="runs")
+        + tables.table(_HEADER, rows, caption="Runs, newest first", css="runs stack")
         + '<p class="none quiet" hidden>No run matches.</p>'
     )
 

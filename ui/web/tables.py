@@ -93,11 +93,11 @@ def table(
     )
 
 
-def sieve(states: Sequence[str], placeholder: str) -> str:
+def sieve(states: Sequence[str], placeholder: str, *, every: str = "all states") -> str:
     """Return the search box and the filter that `ROW_CLICKS` listens to."""
     choices = "".join(f'<option value="{h(s)}">{h(s)}</option>' for s in states)
     picker = (
-        f'<select aria-label="Filter by state"><option value="">all states</option>{choices}'
+        f'<select aria-label="Filter by state"><option value="">{h(every)}</option>{choices}'
         "</select>"
         if states
         else ""
