@@ -476,7 +476,7 @@ def _quantised(run: Run) -> Cure:
     return Cure(
         changes={"precision": ("int4", "fp32")},
         capability="export_model",
-        predicted="The answers should be those of the tuned model; the file is some 6 times larger.",
+        predicted="The answers should be those of the tuned model; the file is larger.",
         why="Small models lose most in four bits; int4 should cost one to three points, not more.",
     )
 

@@ -20,6 +20,20 @@ def memory_now_gib(device: str) -> float:
     return float(psutil.Process().memory_info().rss) / _GIB
 
 
+def memory_reserved_gib(device: str) -> float | None:
+    """Return what CUDA's allocator holds, in use or not; None where there is no such allocator."""
+    return round(torch.cuda.memory_reserved() / _GIB, 3) if device == "cuda" else None
+
+
+def memory_limit_gib(device: str, allowed_gib: float | None) -> float:
+    """Return the most this process may use on the device: the machine's, or what was allowed."""
+    if device == "cuda":
+        there = torch.cuda.get_device_properties(0).total_memory / _GIB
+    else:
+        there = float(psutil.virtual_memory().total) / _GIB
+    return min(there, allowed_gib) if allowed_gib else there
+
+
 def forget_peak(device: str) -> None:
     """Start measuring the peak anew, where the system can."""
     if device == "cuda":

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from transformers import TrainerCallback
 
+from tools.diagnose.watch import Watch
 from tools.errors import Refused
 from tools.history.events import Progress, StepMetrics
 from tools.history.spec import TrainingSpec
 from tools.jobs.ending import CANCEL_FILE
-from tools.work.memory import memory_now_gib
+from tools.work.alarm import raise_alarm
+from tools.work.memory import memory_limit_gib, memory_now_gib, memory_reserved_gib
 from tools.work.report import Job
 
 _CONSTANT_STEPS = 20
 _NEARLY_ZERO = 0.05
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where the run stood at a moment: time, step, real tokens, and places for tokens."""
+
+    at: float
+    step: int = 0
+    tokens: int = 0
+    slots: int = 0
 
 
 class Monitor(TrainerCallback):
@@ -26,6 +39,7 @@ class Monitor(TrainerCallback):
         cancelled: The person asked to stop; the run ended at a checkpoint.
         stopped_because: Why the run ended before its last step, in plain words.
         best_step, best_loss: The checkpoint with the lowest validation loss.
+        data_wait_s, eval_s: Time that this attempt waited for batches, and evaluated.
         elapsed_before_s: Time that earlier attempts of this job trained.
 
     Args:
@@ -48,7 +62,14 @@ class Monitor(TrainerCallback):
         self._same = 0
         self._began = time.monotonic()
         self._began_step = 0
-        self._last = (self._began, 0)
+        self._last = Mark(self._began)
+        self._idle_since = self._began
+        self._waited_s = 0.0
+        self.data_wait_s = 0.0
+        self.eval_s = 0.0
+        self._watch = Watch(
+            spec, limit_gib=memory_limit_gib(spec.device, job.settings.memory_limit_gib)
+        )
 
     @property
     def elapsed_s(self) -> float:
@@ -71,10 +92,22 @@ class Monitor(TrainerCallback):
         """Start the clocks."""
         self._began = time.monotonic()
         self._began_step = state.global_step
-        self._last = (self._began, self.trainer.tokens_seen)
+        self._last = self._mark(state)
+        self._idle_since = self._began
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """The batches of this step are there: what came before was waiting for them."""
+        waited = time.monotonic() - self._idle_since
+        self._waited_s += waited
+        self.data_wait_s += waited
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Saving is no waiting for data."""
+        self._idle_since = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
         """Tell progress; stop where a person or the budget says so."""
+        self._idle_since = time.monotonic()
         step, total = state.global_step, state.max_steps
         pace = (time.monotonic() - self._began) / max(1, step - self._began_step)
         self._job.emit(
@@ -97,20 +130,37 @@ class Monitor(TrainerCallback):
         """Pass on what was measured; a loss that cannot be right ends the run."""
         values = logs or {}
         if "eval_loss" in values:
-            self._tell(state, eval_loss=values["eval_loss"])
+            took = time.monotonic() - self._idle_since
+            self.eval_s += took
+            self._tell(state, eval_loss=values["eval_loss"], eval_s=round(took, 3))
+            self._last = self._mark(state)
         elif "loss" in values:
-            now, seen = time.monotonic(), self.trainer.tokens_seen
-            speed = (seen - self._last[1]) / max(1e-9, now - self._last[0])
-            self._last = (now, seen)
-            self._tell(
-                state,
-                loss=values["loss"],
-                learning_rate=values.get("learning_rate"),
-                grad_norm=values.get("grad_norm"),
-                tokens_per_s=round(speed, 1),
-                memory_gib=round(memory_now_gib(self._spec.device), 3),
-            )
+            self._tell_step(state, values)
             self._check_loss(values["loss"], state.global_step)
+        self._idle_since = time.monotonic()
+
+    def _tell_step(self, state: Any, values: dict[str, Any]) -> None:
+        before, now = self._last, self._mark(state)
+        self._last = now
+        seconds = max(1e-9, now.at - before.at)
+        tokens, slots = now.tokens - before.tokens, now.slots - before.slots
+        waited, self._waited_s = self._waited_s, 0.0
+        self._tell(
+            state,
+            loss=values["loss"],
+            learning_rate=values.get("learning_rate"),
+            grad_norm=values.get("grad_norm"),
+            tokens_per_s=round(tokens / seconds, 1),
+            memory_gib=round(memory_now_gib(self._spec.device), 3),
+            memory_reserved_gib=memory_reserved_gib(self._spec.device),
+            step_s=round(seconds / max(1, now.step - before.step), 4),
+            padding_share=round(1 - tokens / slots, 4) if slots else None,
+            data_wait_share=round(min(1.0, waited / seconds), 4),
+        )
+
+    def _mark(self, state: Any) -> Mark:
+        trainer = self.trainer
+        return Mark(time.monotonic(), state.global_step, trainer.tokens_seen, trainer.slots_seen)
 
     def on_evaluate(
         self, args: Any, state: Any, control: Any, metrics: Any = None, **_: Any
@@ -134,12 +184,19 @@ class Monitor(TrainerCallback):
         return control
 
     def _tell(self, state: Any, **values: float | None) -> None:
-        finite = {
-            name: float(value) if value is not None and math.isfinite(value) else None
-            for name, value in values.items()
-        }
+        known = {name: float(value) for name, value in values.items() if value is not None}
+        finite = {name: value for name, value in known.items() if math.isfinite(value)}
+        broken = tuple(name for name in known if name not in finite)
         epoch = round(float(state.epoch or 0.0), 4)
-        self._job.emit(StepMetrics(step=state.global_step, epoch=epoch, **finite))
+        event = StepMetrics(
+            step=state.global_step,
+            epoch=epoch,
+            not_finite=broken,
+            **finite,
+        )
+        self._job.emit(event)
+        for alarm in self._watch.see(event):
+            raise_alarm(self._job, alarm)
 
     def _check_loss(self, loss: float, step: int) -> None:
         if not math.isfinite(loss):

@@ -56,6 +56,7 @@ class Recipe(Trainer):
         self._held_out = held_out
         self._on_checkpoint = on_checkpoint
         self.tokens_seen = 0
+        self.slots_seen = 0
 
     def compute_loss(
         self,
@@ -66,6 +67,7 @@ class Recipe(Trainer):
     ) -> torch.Tensor:
         """Return the objective's loss, averaged over the items of the whole update."""
         self.tokens_seen += _tokens(inputs)
+        self.slots_seen += int(inputs["input_ids"].numel())
         inner = self.model
 
         def work() -> torch.Tensor:
