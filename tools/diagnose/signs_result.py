@@ -60,7 +60,10 @@ def forgetting(run: Run) -> Iterator[Suspicion]:
     """Loss on general text that rose through tuning."""
     after = run.number("general_loss", "forgetting_loss")
     before = run.number("base_general_loss", "base_forgetting_loss")
-    rise = run.number("forgetting")
+    rise = run.number("general_loss_rise")
+    told = run.judged.get("forgetting")
+    if rise is None and isinstance(told, Mapping) and isinstance(told.get("value"), int | float):
+        rise = -float(told["value"])
     if after is not None and before is not None:
         rise = after - before
     if rise is None:

@@ -242,7 +242,8 @@ class Judged(Event):
         predictions, expected: How often each label was said, and should have been.
         answers_stopped_share: Generated answers that ended by themselves.
         general_loss, base_general_loss: Loss per token on general text that has nothing to do
-            with the task: what tuning made the model forget.
+            with the task: what tuning made the model forget; `general_loss_rise` where only
+            their difference is known.
         adapter_effect: Largest difference of logits between tuned model and base, relative to
             their spread; 0 means that tuning has no effect.
         template_hash: Of the chat template that the rows were judged with.
@@ -263,6 +264,7 @@ class Judged(Event):
     answers_stopped_share: float | None = None
     general_loss: float | None = None
     base_general_loss: float | None = None
+    general_loss_rise: float | None = None
     adapter_effect: float | None = None
     template_hash: str | None = None
 

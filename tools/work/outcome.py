@@ -8,8 +8,11 @@ from typing import Any
 from tools.context import utc_now
 from tools.history.spec import TrainingSpec
 from tools.jobs.trials import final_loss, is_trial, leads
-from tools.work.evaluate import judge
+from tools.work.clues import judged_of
+from tools.work.evaluate import RESULT_FILE, judge
+from tools.work.load import load_tokenizer
 from tools.work.report import Job
+from tools.work.template import template_hash
 
 
 def conclude(job: Job, spec: TrainingSpec, result: Path, *, resumed: bool) -> dict[str, Any]:
@@ -48,7 +51,10 @@ def _is_worth_judging(job: Job) -> bool:
 def judge_result(job: Job, spec: TrainingSpec, result: Path) -> None:
     """Compare the tuned model with its base; the figures go into the job's metrics."""
     job.phase("evaluate")
-    job.metrics(**judge(job, spec, result))
+    values = judge(job, spec, result)
+    job.metrics(**values)
+    template = template_hash(load_tokenizer(job, spec, adapter=result))
+    job.emit(judged_of(values, job.folder / RESULT_FILE, template))
 
 
 def notice(job_id: str, metrics: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,18 +16,19 @@ from trl.trainer.sft_config import SFTConfig
 
 from tools.datasets.manifest import Manifest, read_manifest
 from tools.errors import Refused
-from tools.history.events import GatePassed, Warned
+from tools.history.events import GatePassed, Timed, Warned
 from tools.history.spec import TrainingSpec
+from tools.work.clues import data_of, setup_of
+from tools.work.forward import keep_rows_apart
 from tools.work.keep import Keeper, save_result
 from tools.work.ladder import OutOfMemory, as_attempted, step_down
 from tools.work.load import load_config, load_model, load_tokenizer
 from tools.work.memory import forget_peak, memory_peak_gib
-from tools.work.forward import keep_rows_apart
 from tools.work.methods import keep_initial, keep_trained_weights_exact, make_trainable
 from tools.work.monitor import Monitor
+from tools.work.objectives import Objective, objective_of
 from tools.work.outcome import conclude
 from tools.work.probe import explained_memory, probe
-from tools.work.objectives import Objective, objective_of
 from tools.work.recipe import Recipe
 from tools.work.report import Cancelled, Job
 from tools.work.rows import Encoded
@@ -90,6 +92,13 @@ def _attempt(job: Job, spec: TrainingSpec) -> dict[str, Any]:
         steps=int(trainer.state.global_step),
         tokens_per_s=round(trainer.tokens_seen / max(1e-9, monitor.elapsed_now_s), 1),
     )
+    job.emit(
+        Timed(
+            train_s=round(monitor.elapsed_now_s, 2),
+            data_wait_s=round(monitor.data_wait_s, 2),
+            eval_s=round(monitor.eval_s, 2),
+        )
+    )
     if monitor.cancelled:
         raise Cancelled(job.id)
     job.phase("save")
@@ -136,16 +145,19 @@ def _prepare(job: Job, spec: TrainingSpec) -> Prepared:
         keep_rows_apart(model)
     job.phase("read", note=spec.dataset)
     limit = _length_limit(spec, model)
+    began = time.monotonic()
     rows, held_out = (
         objective.encode(_split(job, manifest, name), max_length=limit, model=model)
         for name in ("train", "validation")
     )
+    tokenize_s = round(time.monotonic() - began, 2)
     _tell_labels(job, spec, objective, rows, model)
     held_out = _some(held_out)
     for part in (rows, held_out):
         objective.reference(model, part)
     model = make_trainable(model, spec, tokenizer=tokenizer, steps=_steps(spec, len(rows)))
     keep_initial(model, spec, job.folder)
+    _tell_clues(job, spec, manifest, model, tokenizer, (rows, held_out), tokenize_s)
     return Prepared(manifest, tokenizer, model, objective, rows, held_out)
 
 
@@ -164,6 +176,22 @@ def _tell_labels(
         job.warn("rows_cut", f"{rows.cut} rows were longer than the limit and lost their start.")
     if rows.dropped:
         job.warn("rows_dropped", f"{rows.dropped} rows hold nothing to learn and are left out.")
+
+
+def _tell_clues(
+    job: Job,
+    spec: TrainingSpec,
+    manifest: Manifest,
+    model: Any,
+    tokenizer: Any,
+    both: tuple[Encoded, Encoded],
+    tokenize_s: float,
+) -> None:
+    """Tell what a diagnosis would want to know later."""
+    setup = setup_of(job, spec, model, tokenizer)
+    job.emit(setup)
+    folder = job.settings.dataset_folder(manifest.id)
+    job.emit(data_of(spec, manifest, folder, *both, setup.stop_token_ids, tokenize_s))
 
 
 def _train(
