@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping as AnyMapping
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +14,9 @@ from tools.datasets.source import Part, Source
 from tools.errors import BadInput
 
 LARGE_BYTES = 96 * MIB
-"""From this size a file is counted by DuckDB, and only its beginning is looked at row by row."""
+"""From this size a file is counted by DuckDB, and only a sample is looked at row by row."""
 MEMORY = "512MB"
+_EXACT = 65_536
 _UNICODE = ("utf-8", "utf-8-sig")
 _KINDS = ("csv", "jsonl", "parquet")
 
@@ -25,7 +27,8 @@ class Facts:
 
     Attributes:
         duplicates: Rows equal to an earlier one in all used columns.
-        p50: Characters per row in the used columns, with `p95`, `p99` and `longest`.
+        p50: Characters per row in the used columns, with `p95`, `p99` and `longest`; exact up to
+            65,536, above that to 1,024.
         labels: Value of the label column → rows; empty without one.
     """
 
@@ -68,21 +71,15 @@ def scan(
     tables = " UNION ALL BY NAME ".join(_table(part, columns) for part in source.parts)
     texts = [f"CAST({_name(column)} AS VARCHAR)" for column in used or columns]
     length = " + ".join(f"coalesce(length({text}), 0)" for text in texts)
-    with connect() as db:
+    with tempfile.TemporaryDirectory(prefix="luthier-scan-") as spill, connect(spill) as db:
         try:
             row = db.execute(
-                f"SELECT count(*), count(DISTINCT h), quantile_disc(n, [0.5, 0.95, 0.99]), max(n),"
-                f" sum(n) FROM (SELECT hash({', '.join(texts)}) AS h, CAST({length} AS INTEGER)"
-                f" AS n FROM ({tables}))"
+                "SELECT count(*), count(DISTINCT h), max(n), sum(n),"
+                f" histogram(CASE WHEN n < {_EXACT} THEN n ELSE n - n % 1024 END)"
+                f" FROM (SELECT hash({', '.join(texts)}) AS h, CAST({length} AS INTEGER) AS n"
+                f" FROM ({tables}))"
             ).fetchone()
-            counted = (
-                db.execute(
-                    f"SELECT CAST({_name(label)} AS VARCHAR) AS l, count(*) FROM ({tables})"
-                    " WHERE l IS NOT NULL GROUP BY l ORDER BY 2 DESC, 1 LIMIT 1000"
-                ).fetchall()
-                if label
-                else []
-            )
+            counted = _labels(db, tables, label) if label else []
         except duckdb.Error as error:
             said = str(error).splitlines()[0][:160]
             raise BadInput(
@@ -90,8 +87,8 @@ def scan(
                 hint="Check that all its rows have the same form.",
             ) from error
     assert row is not None
-    total, distinct, quantiles, longest, characters = row
-    p50, p95, p99 = quantiles or (0, 0, 0)
+    total, distinct, longest, characters, lengths = row
+    p50, p95, p99 = (_quantile(lengths or {}, total, share) for share in (0.5, 0.95, 0.99))
     return Facts(
         rows=total,
         columns=tuple(columns),
@@ -105,14 +102,37 @@ def scan(
     )
 
 
-def connect() -> Any:
-    """Open an in-memory DuckDB that fetches nothing and keeps to its memory."""
+def _labels(db: Any, tables: str, label: str) -> list[tuple[Any, int]]:
+    rows: list[tuple[Any, int]] = db.execute(
+        f"SELECT CAST({_name(label)} AS VARCHAR) AS l, count(*) FROM ({tables})"
+        " WHERE l IS NOT NULL GROUP BY l ORDER BY 2 DESC, 1 LIMIT 1000"
+    ).fetchall()
+    return rows
+
+
+def _quantile(lengths: AnyMapping[int, int], total: int, share: float) -> int:
+    """Return the smallest length that at least this share of the rows does not exceed."""
+    seen = 0
+    for length in sorted(lengths):
+        seen += lengths[length]
+        if seen >= share * total:
+            return length
+    return 0
+
+
+def connect(spill: str) -> Any:
+    """Open an in-memory DuckDB that fetches nothing and keeps to its memory.
+
+    Args:
+        spill: Folder for what does not fit the memory, such as the digests of very many rows.
+    """
     import duckdb  # noqa: PLC0415 - as above
 
     return duckdb.connect(
         ":memory:",
         config={
             "memory_limit": MEMORY,
+            "temp_directory": spill,
             "threads": 2,
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
