@@ -59,7 +59,7 @@ def _build_pages(page: gr.Blocks, tabs: gr.Tabs, desk: Desk, bar: gr.HTML) -> No
         settings_page = SettingsPage(desk, PRIVATE)
     chat.wire(page, tabs, trying)
     data.wire(data_tab, tabs, chat.ask)
-    runs.wire(runs_tab)
+    runs.wire(runs_tab, tabs, trying.job)
     trying.wire(try_tab)
     library.wire(library_tab)
     settings_page.wire(bar)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tools.evaluate.judgement import Judgement
 from tools.history.approvals import Approval
 from tools.history.jobs import JobRecord
-from ui.web.charts import against_base
 from ui.web.escape import h, shorten
-from ui.web.words import DASH, clock, gib, interval, number
+from ui.web.verdict import verdict_card
+from ui.web.words import DASH, number
 
 _QUESTIONS = {
     "start_training": "Start this training?",
@@ -69,91 +69,7 @@ def job_card(job: JobRecord, told: str, judgement: Judgement | None = None) -> s
         return _unfinished_card(job, told)
     if job.kind == "export":
         return _export_card(job)
-    return verdict_card(job, judgement)
-
-
-def verdict_card(job: JobRecord, judgement: Judgement | None) -> str:
-    """Return the verdict on a tuned model: one word, the reason, base against tuned."""
-    metrics = job.metrics
-    word = str(metrics.get("verdict") or "done")
-    pairs = [
-        ("validation loss", _from_to(metrics, "eval_loss")),
-        ("perplexity", _from_to(metrics, "perplexity", 1)),
-        ("macro F1", _from_to(metrics, "macro_f1")),
-        ("time", _beside(job, "duration_s", clock)),
-        ("memory", _beside(job, "memory_gib", gib)),
-    ]
-    return (
-        f'<section class="card verdict" aria-label="Verdict on {h(job.id)}">'
-        f'<header><span class="word {_tone(word)}">{h(word)}</span>'
-        f"<span>{h(job.id)}</span></header>"
-        f"<p>{h(metrics.get('verdict_text') or 'The run ended as planned.')}</p>"
-        f"{_headline(metrics)}{facts(pairs)}{_samples(judgement)}</section>"
-    )
-
-
-def _headline(metrics: Mapping[str, Any]) -> str:
-    tuned, base = metrics.get("accuracy"), metrics.get("base_accuracy")
-    if tuned is None:
-        return ""
-    span = interval(metrics.get("accuracy_low"), metrics.get("accuracy_high"))
-    n = metrics.get("n")
-    before = f"{number(base)} → " if base is not None else ""
-    return (
-        f'<p class="headline">accuracy <b>{before}{number(tuned)}</b> {span}'
-        f"{f', n = {n:,}' if isinstance(n, int) else ''}</p>"
-        f"{against_base(_span(metrics, 'base_'), _span(metrics, ''))}"
-    )
-
-
-def _span(metrics: Mapping[str, Any], prefix: str) -> tuple[float, float, float] | None:
-    value = metrics.get(f"{prefix}accuracy")
-    if value is None:
-        return None
-    low, high = metrics.get(f"{prefix}accuracy_low"), metrics.get(f"{prefix}accuracy_high")
-    return (
-        float(value),
-        float(low if low is not None else value),
-        float(high if high is not None else value),
-    )
-
-
-def _from_to(metrics: Mapping[str, Any], name: str, digits: int = 2) -> str:
-    tuned, base = metrics.get(name), metrics.get(f"base_{name}")
-    if tuned is None:
-        return ""
-    return f"{number(base, digits)} → {number(tuned, digits)}" if base else number(tuned, digits)
-
-
-def _beside(job: JobRecord, quantity: str, shown: Callable[[Any], str]) -> str:
-    """Measured beside predicted, where there are both."""
-    measured, predicted = job.measured.get(quantity), job.predicted.get(quantity)
-    if measured is None:
-        return ""
-    expected = predicted.get("expected") if isinstance(predicted, dict) else predicted
-    return shown(measured) + (f", predicted {shown(expected)}" if expected is not None else "")
-
-
-def _samples(judgement: Judgement | None) -> str:
-    """Return the rows that changed most; prompts and answers are untrusted and escaped."""
-    if judgement is None:
-        return ""
-    parts = []
-    for rows, title in (
-        (judgement.samples.gains, "Best gains"),
-        (judgement.samples.regressions, "Worst regressions"),
-    ):
-        items = "".join(
-            f"<li><q>{h(shorten(row.prompt, 160))}</q><span>base <b>{h(shorten(row.base, 60))}</b>,"
-            f" tuned <b>{h(shorten(row.tuned, 60))}</b>, right"
-            f" <b>{h(shorten(row.expected, 60))}</b></span></li>"
-            for row in rows[:3]
-        )
-        if items:
-            parts.append(
-                f'<details class="samples"><summary>{title}</summary><ul>{items}</ul></details>'
-            )
-    return "".join(parts)
+    return verdict_card(job, judgement, facts)
 
 
 def _export_card(job: JobRecord) -> str:
@@ -248,10 +164,6 @@ def _unfinished_card(job: JobRecord, told: str) -> str:
         f"<p>{h(error.get('message') or told)}</p>"
         f"<p class='next'>{h(error.get('hint') or '')}</p></section>"
     )
-
-
-def _tone(word: str) -> str:
-    return {"ship": "good", "promising": "good", "regressed": "bad"}.get(word, "plain")
 
 
 def _label(key: str) -> str:

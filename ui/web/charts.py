@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from ui.web.escape import h, shorten
-
-Point = tuple[float, float]
-_MOST_POINTS = 240
+from ui.web.plot import Plot, Point, linear, steps_to, thin
 
 
 def loss_curve(
@@ -16,41 +13,22 @@ def loss_curve(
     validation: Sequence[Point],
     *,
     total_steps: float | None = None,
-    width: int = 288,
-    height: int = 150,
+    tall: int = 130,
 ) -> str:
     """Return training and validation loss over steps; the axis ends at the planned last step."""
     points = [*train, *validation]
     if not points:
         return ""
-    left, right, top, bottom = 38, 8, 10, 24
-    last = max(total_steps or 0, *(x for x, _ in points), 1)
-    ticks = _ticks([y for _, y in points])
-    low, high = ticks[0], ticks[-1]
-
-    def place(series: Sequence[Point]) -> list[Point]:
-        return [
-            (
-                left + (width - left - right) * x / last,
-                top + (height - top - bottom) * (high - y) / (high - low),
-            )
-            for x, y in _thin(series)
-        ]
-
-    parts = [_grid(ticks, last, (left, right, top, bottom), width, height)]
-    if train:
-        parts.append(_line(place(train), "train"))
-    if validation:
-        dots = place(validation)
-        parts.append(_line(dots, "validation"))
-        parts += [
-            f'<circle class="validation" cx="{x:.1f}" cy="{y:.1f}" r="2.5"/>' for x, y in dots
-        ]
+    last = max(total_steps or 0, *(x for x, _ in points))
     words = _curve_in_words(train, validation)
-    return (
-        f'<svg class="curve" viewBox="0 0 {width} {height}" role="img" aria-label="{h(words)}">'
-        f"<title>{h(words)}</title>{''.join(parts)}</svg>"
-    )
+    plot = Plot(steps_to(last), linear([y for _, y in points]), words, tall=tall, x_name="step")
+    if train:
+        plot.line(train, "train")
+    if validation:
+        plot.line(validation, "validation")
+        for x, y in thin(validation):
+            plot.dot((x, y), "validation", f"step {x:,.0f}: validation loss {y:.4g}")
+    return plot.html()
 
 
 def bars(counts: Sequence[tuple[str, int]], *, most: int = 12) -> str:
@@ -124,47 +102,6 @@ def against_base(
         '<svg class="against" viewBox="0 0 288 74" role="img"'
         f' aria-label="Base and tuned with their intervals">{"".join(rows)}{axis}</svg>'
     )
-
-
-def _ticks(values: Sequence[float]) -> list[float]:
-    """Return three to five round values that enclose all of `values`."""
-    low, high = min(values), max(values)
-    rough = max(high - low, abs(high) * 0.1, 1e-6) / 3
-    unit = 10.0 ** math.floor(math.log10(rough))
-    step = next(unit * k for k in (1, 2, 2.5, 5, 10) if unit * k >= rough)
-    first, last = math.floor(low / step), math.ceil(high / step)
-    return [step * i for i in range(first, last + (2 if last == first else 1))]
-
-
-def _thin(series: Sequence[Point]) -> Sequence[Point]:
-    if len(series) <= _MOST_POINTS:
-        return series
-    stride = len(series) / _MOST_POINTS
-    return [series[int(i * stride)] for i in range(_MOST_POINTS)] + [series[-1]]
-
-
-def _line(points: Sequence[Point], name: str) -> str:
-    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    return f'<polyline class="{name}" points="{path}"/>'
-
-
-def _grid(
-    ticks: Sequence[float], last: float, margins: tuple[int, int, int, int], width: int, height: int
-) -> str:
-    left, right, top, bottom = margins
-    parts = []
-    for value in ticks:
-        y = top + (height - top - bottom) * (ticks[-1] - value) / (ticks[-1] - ticks[0])
-        parts.append(
-            f'<line class="axis" x1="{left}" x2="{width - right}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            f'<text x="{left - 6}" y="{y + 4.5:.1f}" text-anchor="end">{value:.3g}</text>'
-        )
-    base = height - 6
-    parts.append(
-        f'<text x="{left}" y="{base}">0</text>'
-        f'<text x="{width - right}" y="{base}" text-anchor="end">step {last:,.0f}</text>'
-    )
-    return "".join(parts)
 
 
 def _curve_in_words(train: Sequence[Point], validation: Sequence[Point]) -> str:

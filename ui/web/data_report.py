@@ -1,4 +1,4 @@
-"""One inspection as HTML: what it is and how sure, rows, shapes, problems with their fixes, lens."""
+"""One inspection as HTML: what it is, problems with their fixes, rows, shapes, the lens."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _readings(document: Mapping[str, Any]) -> str:
     if not others or float(document.get("format_confidence") or 0) >= _SURE:
         return ""
     items = "".join(
-        f'<li><span>{h(_words(other.get("format")))}: {h(_roles(other))}</span>'
+        f"<li><span>{h(_words(other.get('format')))}: {h(_roles(other))}</span>"
         f'<button type="button" class="small" data-key="read:{index}">Read it so</button></li>'
         for index, other in enumerate(others)
     )
@@ -105,7 +105,9 @@ def _readings(document: Mapping[str, Any]) -> str:
 
 def _roles(reading: Mapping[str, Any]) -> str:
     columns = reading.get("columns") or {}
-    return ", ".join(f"{column} = {role}" for column, role in columns.items() if role not in _UNUSED)
+    return ", ".join(
+        f"{column} = {role}" for column, role in columns.items() if role not in _UNUSED
+    )
 
 
 def _next(document: Mapping[str, Any]) -> str:
@@ -178,7 +180,8 @@ def _turns(row: Mapping[str, Any]) -> str:
     """Show one mapped row: what is asked, and what is learnt to answer."""
     said = (("asked", row.get("asked")), ("answer", row.get("answer")))
     turns = "".join(
-        f'<div class="turn turn-{role}"><span>{h(role)}</span><p>{h(shorten(str(text), 400))}</p></div>'
+        f'<div class="turn turn-{role}"><span>{role}</span>'
+        f"<p>{h(shorten(str(text), 400))}</p></div>"
         for role, text in said
         if text
     )

@@ -58,9 +58,7 @@ def scatter(runs: Sequence[Mapping[str, Any]], title: str, unit: Any) -> str:
     words = f"{title}: predicted against measured of {len(runs)} runs."
     plot = Plot(scale, scale, words, tall=240, x_name="predicted")
     ends = [scale.low * (scale.high / scale.low) ** (i / 24) for i in range(25)]
-    plot.area(
-        [(x, x * (1 - _BAND)) for x in ends], [(x, x * (1 + _BAND)) for x in ends], "band"
-    )
+    plot.area([(x, x * (1 - _BAND)) for x in ends], [(x, x * (1 + _BAND)) for x in ends], "band")
     plot.line([(x, x) for x in ends], "exact")
     for index, run in enumerate(runs):
         css = "run newest" if index == len(runs) - 1 else "run"

@@ -10,9 +10,11 @@ from tools.errors import NotFound
 from tools.history.jobs import EventRecord, JobRecord
 from tools.history.spec import UNFINISHED
 from tools.history.store import Store
-from ui.web.charts import Point
+from ui.web.plot import Point
 
 _KINDS = ("progress", "metrics", "phase", "warning", "attempt")
+GAUGES = ("learning_rate", "grad_norm", "tokens_per_s", "memory_gib", "gpu_utilization")
+"""What is drawn beside the loss, by the names of the `metrics` event."""
 _KEPT_JOBS = 32
 
 
@@ -30,7 +32,9 @@ class Life:
     eta_s: float | None = None
     total_steps: int | None = None
     memory_gib: float | None = None
+    memory_limit_gib: float | None = None
     tokens_per_s: float | None = None
+    gauges: dict[str, list[Point]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
     def read(self, event: EventRecord) -> None:
@@ -54,6 +58,10 @@ class Life:
 
     def _read_metrics(self, told: dict[str, float | None]) -> None:
         step = float(told["step"] or 0)
+        for name in GAUGES:
+            if (value := told.get(name)) is not None:
+                self.gauges.setdefault(name, []).append((step, float(value)))
+        self.memory_limit_gib = told.get("memory_limit_gib") or self.memory_limit_gib
         if (loss := told["loss"]) is not None:
             self.train.append((step, loss))
         if (loss := told["eval_loss"]) is not None:

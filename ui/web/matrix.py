@@ -112,9 +112,7 @@ def runs_with(technique: str, jobs: Sequence[JobRecord]) -> list[JobRecord]:
     names = {technique}
     if technique == "peft":
         names = {name for name, method in methods().items() if method.peft}
-    return [
-        job for job in jobs if isinstance(job.spec, TrainingSpec) and job.spec.method in names
-    ]
+    return [job for job in jobs if isinstance(job.spec, TrainingSpec) and job.spec.method in names]
 
 
 def _method_here(technique: str, name: str, jobs: Sequence[JobRecord]) -> str:

@@ -31,19 +31,26 @@ EMPTY = (
 )
 
 
-def run_panel(job: JobRecord | None, life: Life | None, parent: JobRecord | None = None) -> str:
+def run_panel(
+    job: JobRecord | None,
+    life: Life | None,
+    parent: JobRecord | None = None,
+    *,
+    curve: bool = True,
+) -> str:
     """Return the panel's HTML; the buttons below it are the page's own.
 
     Args:
         parent: The training that an export or evaluation is about; its verdict stays in sight.
+        curve: Draw the loss in it; not where it is drawn larger beside.
     """
     if job is None or life is None:
         return EMPTY
     body = [_bar(job, life), _words(job, life)]
-    curve = loss_curve(life.train, life.validation, total_steps=life.total_steps)
-    if curve:
+    drawn = curve and loss_curve(life.train, life.validation, total_steps=life.total_steps)
+    if drawn:
         body.append(
-            f'<figure>{curve}<figcaption><i class="train"></i>train'
+            f'<figure>{drawn}<figcaption><i class="train"></i>train'
             '<i class="validation"></i>validation</figcaption></figure>'
         )
     body.append(facts(_figures(job, life)))

@@ -43,6 +43,27 @@ watch('value', sieve);
 )
 """The same for tables; typing hides rows that do not match."""
 
+KEEP_FOCUS = """
+const opened = new Set();
+let focused = '';
+element.addEventListener('toggle', (event) => {
+  const name = event.target.dataset?.keep;
+  if (name) event.target.open ? opened.add(name) : opened.delete(name);
+}, true);
+element.addEventListener('focusin', (event) => {
+  const {key, pick} = event.target.dataset;
+  const named = (name, value) => `[data-${name}="${CSS.escape(value)}"]`;
+  focused = key ? named('key', key) : pick ? named('pick', pick) : '';
+});
+watch('value', () => {
+  for (const part of element.querySelectorAll('details[data-keep]'))
+    if (opened.has(part.dataset.keep)) part.open = true;
+  if (focused && (!document.activeElement || document.activeElement === document.body))
+    element.querySelector(focused)?.focus({preventScroll: true});
+});
+"""
+"""What is drawn anew while a job runs keeps its open parts (`data-keep`) and the focus."""
+
 
 @dataclass(frozen=True)
 class Cell:

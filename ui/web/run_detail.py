@@ -1,0 +1,112 @@
+"""Everything about one run: how it stands or what came out, its curves, plan, files and log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tools.errors import NotFound
+from tools.evaluate.stored import stored_judgement
+from tools.history.jobs import JobRecord
+from tools.history.spec import UNFINISHED, SearchSpec
+from tools.jobs.trials import trial_rows
+from ui.web.cards import facts, job_card
+from ui.web.desk import Desk
+from ui.web.escape import h
+from ui.web.live import Life, Lives
+from ui.web.panel import log_tail, run_panel
+from ui.web.run_charts import run_charts
+from ui.web.search import search_card
+
+_NOT_SHOWN = {"kind", "schema_version", "dataset_fingerprint", "base", "space", "labels"}
+_ALWAYS = {
+    "goal", "dataset", "model", "method", "rank", "alpha", "epochs", "learning_rate", "batch_size",
+    "max_length", "seed", "job",
+}  # fmt: skip
+"""What a plan is known by; the rest is shown only where it is not the usual value."""
+
+
+def run_detail(desk: Desk, lives: Lives, job: JobRecord) -> str:
+    """Return everything about one job."""
+    life = lives.of(desk.store, job.id)
+    parts = [_outcome(desk, job, life)]
+    if isinstance(job.spec, SearchSpec):
+        events = desk.store.jobs.events(job.id)
+        parts.append(search_card(job, trial_rows(desk.store, job, events)))
+    parts += [run_charts(life), _attempts(life), _plan(desk, job), _files(desk, job)]
+    parts.append(
+        '<section class="card log"><details data-keep="log"><summary>Log</summary>'
+        f"{log_tail(desk.settings, job.id)}</details></section>"
+    )
+    return f'<section class="detail" aria-label="Run {h(job.id)}">{"".join(parts)}</section>'
+
+
+def _outcome(desk: Desk, job: JobRecord, life: Life) -> str:
+    if job.state in UNFINISHED:
+        panel = run_panel(job, life, curve=False)
+        return f'<div class="card live">{panel}</div>'
+    if isinstance(job.spec, SearchSpec) and job.state == "succeeded":
+        return _search_outcome(desk, job)
+    return job_card(job, "", stored_judgement(desk.ctx, job))
+
+
+def _search_outcome(desk: Desk, job: JobRecord) -> str:
+    """Return the verdict on the best trial, under the name of the search."""
+    try:
+        best = desk.store.jobs.get(str(job.metrics.get("best_job")))
+    except NotFound:
+        return job_card(job, "")
+    return job_card(best, "", stored_judgement(desk.ctx, best))
+
+
+def _attempts(life: Life) -> str:
+    if not life.warnings:
+        return ""
+    items = "".join(f"<li>{h(warning)}</li>" for warning in life.warnings[-8:])
+    return f'<section class="card"><h3>What happened on the way</h3><ul>{items}</ul></section>'
+
+
+def _plan(desk: Desk, job: JobRecord) -> str:
+    spec = job.spec.base if isinstance(job.spec, SearchSpec) else job.spec
+    values = spec.model_dump(mode="json")
+    usual = {name: field.default for name, field in type(spec).model_fields.items()}
+    home = f"{desk.settings.home}/"
+    first, rest = [], []
+    for name, value in values.items():
+        if name in _NOT_SHOWN or value in (None, "", [], ()):
+            continue
+        pair = (name.replace("_", " "), _plain(value).removeprefix(home))
+        is_usual = name not in _ALWAYS and (value == usual.get(name) or value is False)
+        (rest if is_usual else first).append(pair)
+    more = (
+        f'<details class="more" data-keep="plan"><summary>{len(rest)} settings at their usual'
+        f" value</summary>{facts(rest)}</details>"
+        if rest
+        else ""
+    )
+    varied = _varied(job.spec.space) if isinstance(job.spec, SearchSpec) else ""
+    return (
+        f'<section class="card"><h3>Plan</h3>{varied}{facts(first)}{more}<p class="hash">plan'
+        f' <code title="{h(job.plan_hash)}">{h(job.plan_hash[:8])}</code></p></section>'
+    )
+
+
+def _varied(space: Mapping[str, Any]) -> str:
+    pairs = [(f"{name.replace('_', ' ')} varied", _plain(list(v))) for name, v in space.items()]
+    return facts(pairs)
+
+
+def _files(desk: Desk, job: JobRecord) -> str:
+    if not job.artifacts:
+        return ""
+    files = [(name.replace("_", " "), str(path)) for name, path in job.artifacts.items()]
+    where = f'<p class="quiet">under {h(desk.settings.home)}</p>'
+    return f'<section class="card"><h3>Files</h3>{facts(files, "facts files")}{where}</section>'
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return str(value)

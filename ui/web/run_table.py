@@ -1,0 +1,109 @@
+"""The table of all runs: state, data, method, base, result; with a box to select each."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from tools.history.jobs import JobRecord
+from tools.history.spec import SearchSpec, TrainingSpec
+from ui.web import tables
+from ui.web.desk import Desk
+from ui.web.escape import h
+from ui.web.words import DASH, ago, clock, difference, gib, number
+
+_HEADER = (
+    "run", "state", "data", "method", "base", "metric", "difference", "time", "memory", "when",
+)  # fmt: skip
+MOST = 200
+_METRICS = (
+    ("accuracy", "accuracy"), ("entity_f1", "entity F1"), ("exact_match", "exact match"),
+    ("win_rate", "win rate"), ("rouge_l", "ROUGE-L"), ("bleu", "BLEU"), ("eval_loss", "loss"),
+)  # fmt: skip
+_LESS_IS_BETTER = {"eval_loss"}
+CLICKS = (
+    tables.ROW_CLICKS
+    + """
+element.addEventListener('change', (event) => {
+  if (!event.target.matches('input[data-pick]')) return;
+  const boxes = element.querySelectorAll('input[data-pick]:checked');
+  trigger('pick', {keys: Array.from(boxes, (box) => box.dataset.pick)});
+});
+"""
+    + tables.KEEP_FOCUS
+)
+"""Choosing a row, searching, and selecting several."""
+
+
+def runs_table(desk: Desk, picked: Collection[str] = ()) -> str:
+    """Return all jobs as a table, newest first."""
+    jobs = desk.store.jobs.find(limit=MOST)
+    if not jobs:
+        return tables.empty(
+            "No runs yet",
+            "Ask in the chat: tune a model to sort support tickets. Every run is kept here with"
+            " its plan, its curve and its verdict.",
+        )
+    now = desk.ctx.clock()
+    searches = {job.id for job in jobs if job.kind == "search"}
+    rows = [
+        (_row(job, ago(job.created_at, now), job.id in picked, job.parent in searches), job.state)
+        for job in jobs
+    ]
+    states = sorted({job.state for job in jobs})
+    return (
+        tables.sieve(states, "Search runs")
+        + tables.table(_HEADER, rows, caption="Runs, newest first", css="runs stack")
+        + '<p class="none quiet" hidden>No run matches.</p>'
+        '<p class="quiet">Select two or more runs to see their curves together and what differs.'
+        "</p>"
+    )
+
+
+def _row(job: JobRecord, when: str, picked: bool, is_trial: bool) -> list[tables.Cell]:
+    spec = job.spec
+    data, method, base_model = job.parent or DASH, str(job.kind), DASH
+    if isinstance(spec, SearchSpec):
+        data, method, base_model = spec.base.dataset, f"{spec.trials} × {spec.base.method}", ""
+        base_model = spec.base.model
+    elif isinstance(spec, TrainingSpec):
+        data, method, base_model = spec.dataset, spec.method, spec.model
+    name, value, base = metric_of(job.metrics)
+    change = difference(value - base) if value is not None and base is not None else DASH
+    return [
+        tables.Cell(_name(job, picked, is_trial)),
+        tables.Cell(f'<span class="state {h(job.state)}">{h(job.state)}</span>'),
+        tables.text(data),
+        tables.text(method),
+        tables.text(base_model),
+        tables.figure(f"{name} {number(value)}" if value is not None else DASH),
+        tables.figure(change),
+        tables.figure(clock(job.measured.get("duration_s"))),
+        tables.figure(gib(job.measured.get("memory_gib"))),
+        tables.figure(when),
+    ]
+
+
+def _name(job: JobRecord, picked: bool, is_trial: bool) -> str:
+    box = ""
+    if job.kind == "train":
+        box = (
+            f'<input type="checkbox" data-pick="{h(job.id)}" aria-label="Select {h(job.id)}"'
+            f"{' checked' if picked else ''}>"
+        )
+    note = f'<small class="quiet">a trial of {h(job.parent)}</small>' if is_trial else ""
+    return (
+        f'<span class="pickrow">{box}<span>{tables.link(job.id, job.id).html}{note}</span></span>'
+    )
+
+
+def metric_of(metrics: dict[str, Any]) -> tuple[str, float | None, float | None]:
+    """Return the figure a run is known by: its name, its value, and the base's."""
+    known = dict(_METRICS)
+    primary = str(metrics.get("primary") or "")
+    order = [(primary, known.get(primary, primary.replace("_", " ")))] if primary else []
+    for key, name in [*order, *_METRICS]:
+        value, base = metrics.get(key), metrics.get(f"base_{key}")
+        if isinstance(value, int | float):
+            return name, float(value), float(base) if isinstance(base, int | float) else None
+    return "", None, None
