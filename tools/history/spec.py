@@ -113,7 +113,7 @@ class TrainingSpec(Spec):
     optimizer: Optimizer = "adamw"
     attention: Literal["auto", "eager", "sdpa", "flash"] = "auto"
     activation_offload: bool = False
-    batching: Batching = "grouped"
+    batching: Batching = "packed"
     loss: Loss = "cross_entropy"
     loss_weight: float | None = Field(default=None, ge=0, le=100)
     loss_entry_point: str | None = Field(default=None, max_length=200)
