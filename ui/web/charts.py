@@ -104,6 +104,21 @@ def against_base(
     )
 
 
+def against_half(value: float, low: float, high: float) -> str:
+    """Return a share with its interval on a scale from all base to all tuned; half is no choice."""
+    left, right, dot = (8 + 272 * min(1.0, max(0.0, v)) for v in (low, high, value))
+    return (
+        '<svg class="against" viewBox="0 0 288 52" role="img"'
+        f' aria-label="Share for the tuned model: {value:.2f}">'
+        '<line class="axis" x1="8" x2="280" y1="14" y2="14"/>'
+        '<line class="half" x1="144" x2="144" y1="4" y2="26"/><g class="tuned">'
+        f'<line class="span" x1="{left:.1f}" x2="{right:.1f}" y1="14" y2="14"/>'
+        f'<circle cx="{dot:.1f}" cy="14" r="5"/></g><text x="8" y="46">all base</text>'
+        '<text x="144" y="46" text-anchor="middle">half</text>'
+        '<text x="280" y="46" text-anchor="end">all tuned</text></svg>'
+    )
+
+
 def _curve_in_words(train: Sequence[Point], validation: Sequence[Point]) -> str:
     parts = []
     for name, series in (("Training", train), ("Validation", validation)):

@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from tools.datasets.cures import combine
-from tools.errors import NotFound, ToolError
+from tools.errors import ToolError
 from ui.web import tables
 from ui.web.cards import problem_card
 from ui.web.data_files import file_list
@@ -114,8 +114,11 @@ class DataPage:
         return [*[gr.skip()] * 3, *stay]
 
     def _fix(self, look: Look, fixes: Sequence[Mapping[str, Any]]) -> list[Any]:
-        """Prepare a new version with these cures and look at it; the source is not touched."""
-        arguments = look.reading | combine([*self._already(look.path), *fixes])
+        """Prepare a new version with these cures and look at it; the source is not touched.
+
+        A prepared version keeps the cures it has; these are added to them.
+        """
+        arguments = look.reading | combine(fixes)
         try:
             made = self.desk.call("prepare_dataset", path=look.path, **arguments).document()
         except ToolError as error:
@@ -125,14 +128,6 @@ class DataPage:
             return [gr.skip(), stamp + card + self._shown(look.path, look.reading)[0], look]
         files, report, seen = self._draw(str(made["version"]))
         return [files, made_card(made, look.rows or None) + report, seen]
-
-    def _already(self, path: str) -> list[dict[str, Any]]:
-        """Return the cures a prepared version has, so that another one is added to them."""
-        try:
-            options = self.desk.store.dataset(path).manifest.get("options") or {}
-        except NotFound:
-            return []
-        return [{"fixes": list(options.get("fixes") or ())}]
 
     def _draw(self, path: str, reading: dict[str, str] | None = None) -> list[Any]:
         shown, look = self._shown(path, reading or {})

@@ -110,8 +110,10 @@ def _comparison(found: Mapping[str, Any] | None) -> str:
     if not found:
         return ""
     worked = found.get("worked")
-    word = {True: "The cure worked", False: "The cure did not work"}.get(worked, "Not comparable")
-    tone = {True: "good", False: "bad"}.get(worked, "plain")
+    word, tone = "Not comparable", "plain"
+    if worked is not None:
+        word = "The cure worked" if worked else "The cure did not work"
+        tone = "good" if worked else "bad"
     figures = ""
     if found.get("before") is not None and found.get("after") is not None:
         figures = (

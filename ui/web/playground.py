@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from tools.errors import ToolError
+from ui.web.blind import BlindPanel
 from ui.web.cards import problem_card
 from ui.web.desk import Desk
 from ui.web.escape import h
@@ -55,10 +56,12 @@ class TryPage:
                     for letter in "ABC"
                 ]
                 self.tie = gr.Button("No difference", size="sm", min_width=0)
+            self.judging = BlindPanel(desk, private)
 
     def wire(self, tab: gr.Tab) -> None:
         """Connect everything that can happen on this page."""
         tab.select(self.on_show, [self.job], [self.job, self.answers], **self._private)
+        self.judging.wire(self.job)
         drawn = [self.answers, self.trial, self.vote, *self.votes]
         for event in (self.go.click, self.prompt.submit):
             event(

@@ -15,6 +15,7 @@ from ui.web.desk import Desk
 from ui.web.escape import h
 from ui.web.live import Life, Lives
 from ui.web.panel import log_tail, run_panel
+from ui.web.plot import short
 from ui.web.run_charts import run_charts
 from ui.web.search import search_card
 
@@ -71,7 +72,8 @@ def _plan(desk: Desk, job: JobRecord) -> str:
     values = spec.model_dump(mode="json")
     usual = {name: field.default for name, field in type(spec).model_fields.items()}
     home = f"{desk.settings.home}/"
-    first, rest = [], []
+    first: list[tuple[str, str]] = []
+    rest: list[tuple[str, str]] = []
     for name, value in values.items():
         if name in _NOT_SHOWN or value in (None, "", [], ()):
             continue
@@ -92,7 +94,10 @@ def _plan(desk: Desk, job: JobRecord) -> str:
 
 
 def _varied(space: Mapping[str, Any]) -> str:
-    pairs = [(f"{name.replace('_', ' ')} varied", _plain(list(v))) for name, v in space.items()]
+    pairs = [
+        (f"{name.replace('_', ' ')} varied", ", ".join(_number(x) for x in v))
+        for name, v in space.items()
+    ]
     return facts(pairs)
 
 
@@ -110,3 +115,7 @@ def _plain(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
     return str(value)
+
+
+def _number(value: Any) -> str:
+    return short(float(value)) if isinstance(value, int | float) else str(value)

@@ -51,12 +51,20 @@ def runs_table(desk: Desk, picked: Collection[str] = ()) -> str:
         for job in jobs
     ]
     states = sorted({job.state for job in jobs})
+    trials = {
+        index for index, job in enumerate(jobs) if job.parent in searches and job.id not in picked
+    }
+    told = (
+        f" {len(trials)} trials stand with their search; search for “trial” to see them here."
+        if trials
+        else ""
+    )
     return (
         tables.sieve(states, "Search runs")
-        + tables.table(_HEADER, rows, caption="Runs, newest first", css="runs stack")
+        + tables.table(_HEADER, rows, caption="Runs, newest first", css="runs stack", aside=trials)
         + '<p class="none quiet" hidden>No run matches.</p>'
         '<p class="quiet">Select two or more runs to see their curves together and what differs.'
-        "</p>"
+        f"{told}</p>"
     )
 
 
@@ -85,7 +93,7 @@ def _row(job: JobRecord, when: str, picked: bool, is_trial: bool) -> list[tables
 
 
 def _name(job: JobRecord, picked: bool, is_trial: bool) -> str:
-    box = ""
+    box = '<i class="nobox"></i>'
     if job.kind == "train":
         box = (
             f'<input type="checkbox" data-pick="{h(job.id)}" aria-label="Select {h(job.id)}"'

@@ -60,7 +60,7 @@ class RunsPage:
             options: dict[str, Any] = {"size": "sm", "min_width": 0}
             self.stop = gr.Button("Stop", elem_id="runs-stop", **options)
             self.resume = gr.Button("Resume", elem_id="runs-resume", **options)
-            self.diagnose = gr.Button("What went wrong?", elem_id="runs-diagnose", **options)
+            self.diagnose = gr.Button("Diagnose", elem_id="runs-diagnose", **options)
             self.try_it = gr.Button("Try it", elem_id="runs-try", **options)
             self.export = gr.Button("Export to ONNX", elem_id="runs-export", **options)
             self.report = gr.Button("Report", elem_id="runs-report", **options)

@@ -8,7 +8,7 @@ from typing import Any
 from tools.history.jobs import JobRecord
 from ui.web import tables
 from ui.web.escape import h
-from ui.web.plot import Plot, Scale, linear, short
+from ui.web.plot import Plot, Point, Scale, linear, short
 from ui.web.words import DASH, number
 
 
@@ -61,7 +61,8 @@ def _plot(trials: Sequence[Mapping[str, Any]], best: Mapping[str, Any] | None) -
     values = [float(trial["value"]) for trial in scored]
     words = f"Validation loss of {len(scored)} trials, from {max(values):.3g} to {min(values):.3g}."
     plot = Plot(x, linear(values), words, tall=220)
-    lowest, steps = float("inf"), []
+    lowest = float("inf")
+    steps: list[Point] = []
     for trial in scored:
         if float(trial["value"]) < lowest:
             if steps:

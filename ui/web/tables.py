@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from ui.web.escape import h
@@ -30,7 +30,8 @@ const sieve = () => {
   const state = element.querySelector('select')?.value || '';
   let shown = 0;
   for (const row of element.querySelectorAll('tbody tr')) {
-    row.hidden = (state && row.dataset.state !== state)
+    const aside = row.hasAttribute('data-aside') && !words && !row.querySelector(':checked');
+    row.hidden = aside || (state && row.dataset.state !== state)
       || !row.textContent.toLowerCase().includes(words);
     shown += row.hidden ? 0 : 1;
   }
@@ -94,20 +95,26 @@ def table(
     *,
     caption: str,
     css: str = "",
+    aside: Collection[int] = (),
 ) -> str:
-    """Return a table; each row comes with the state that the filter looks at."""
+    """Return a table; each row comes with the state that the filter looks at.
+
+    Args:
+        aside: Rows, by their place, that only a search brings forward.
+    """
     numeric = [bool(rows) and rows[0][0][i].number for i in range(len(header))]
     heads = "".join(
         f'<th scope="col"{" class=num" if right else ""}>{h(name)}</th>'
         for name, right in zip(header, numeric, strict=True)
     )
     body = []
-    for cells, state in rows:
+    for index, (cells, state) in enumerate(rows):
         row = "".join(
             f'<td data-label="{h(name)}"{" class=num" if cell.number else ""}>{cell.html}</td>'
             for name, cell in zip(header, cells, strict=True)
         )
-        body.append(f'<tr data-state="{h(state)}">{row}</tr>')
+        hidden = " data-aside hidden" if index in aside else ""
+        body.append(f'<tr data-state="{h(state)}"{hidden}>{row}</tr>')
     return (
         f'<div class="tablebox"><table class="rows {css}" aria-label="{h(caption)}">'
         f"<thead><tr>{heads}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"

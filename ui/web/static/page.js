@@ -22,6 +22,12 @@ window.luthier = {
   focusInput() {
     setTimeout(() => document.querySelector("#ask textarea")?.focus({ preventScroll: true }), 60);
   },
+  /* Keys decide on a pair only where nothing is being typed. */
+  leaveInput() {
+    setTimeout(() => {
+      if (document.querySelector("#ballot .ballot")) document.activeElement?.blur();
+    }, 60);
+  },
   show(id) {
     document.getElementById(id)?.scrollIntoView({ behavior: "smooth", block: "nearest" });
   },
