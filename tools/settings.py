@@ -41,6 +41,7 @@ class Settings(BaseModel):
         hub_endpoint: Address of the model hub.
         memory_limit_gib: Use no more memory than this; None means what is free.
         worker_threads: CPU threads a worker may use; None means all cores.
+        rendezvous: HOST:PORT where the machines of one run find each other.
         port: Port of the app.
         workers: Stands in for worker processes; None starts real ones. Never saved or read.
     """
@@ -60,6 +61,7 @@ class Settings(BaseModel):
     hub_token: SecretStr | None = None
     memory_limit_gib: float | None = Field(default=None, gt=0)
     worker_threads: int | None = Field(default=None, ge=1)
+    rendezvous: str | None = Field(default=None, pattern=r"^[\w.\-]+:\d{1,5}$")
     port: int = Field(default=7860, ge=0, le=65535)
     workers: Annotated[Workers | None, SkipValidation] = Field(
         default=None, exclude=True, repr=False
@@ -106,6 +108,8 @@ class Settings(BaseModel):
             variables["HF_TOKEN"] = self.hub_token.get_secret_value()
         if self.memory_limit_gib:
             variables["LUTHIER_MEMORY_LIMIT_GIB"] = str(self.memory_limit_gib)
+        if self.rendezvous:
+            variables["LUTHIER_RENDEZVOUS"] = self.rendezvous
         if self.worker_threads:
             variables["LUTHIER_WORKER_THREADS"] = str(self.worker_threads)
             variables["OMP_NUM_THREADS"] = str(self.worker_threads)
@@ -120,6 +124,7 @@ _ENVIRONMENT = {
     "LUTHIER_NETWORK": "network",
     "LUTHIER_MEMORY_LIMIT_GIB": "memory_limit_gib",
     "LUTHIER_WORKER_THREADS": "worker_threads",
+    "LUTHIER_RENDEZVOUS": "rendezvous",
     "LUTHIER_PORT": "port",
     "HF_ENDPOINT": "hub_endpoint",
     "HF_TOKEN": "hub_token",

@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from tools.history.events import CheckpointSaved
 from tools.history.spec import TrainingSpec
 from tools.jobs.checkpoints import keep_only, latest_checkpoint, read_checkpoint, seal
 from tools.jobs.ending import write_durably
-from tools.work.monitor import Monitor
+from tools.work.monitor import Monitor, RunFacts
 from tools.work.recipe import save_weights
 from tools.work.report import Job
 from tools.work.template import template_hash
@@ -61,26 +62,44 @@ class Keeper:
         best = folder.with_name(f"checkpoint-{int(memory.get('best_step', step))}")
         keep_only(self._job.folder, {folder, best})
 
-    def restore_best(self, model: Any, monitor: Monitor, last_step: int) -> None:
-        """Put the weights with the lowest validation loss back into the model."""
-        if monitor.best_step in (0, last_step):
-            return
-        folder = self._job.folder / "checkpoints" / f"checkpoint-{monitor.best_step}"
-        if read_checkpoint(folder) is None:
-            self._job.warn(
-                "best_is_gone",
-                f"The best checkpoint (step {monitor.best_step}) cannot be read any more; "
-                "the last one is kept instead.",
+    def restore_best(self, model: Any, facts: RunFacts, *, live: bool = True) -> RunFacts:
+        """Put the weights with the lowest validation loss into the model.
+
+        Args:
+            live: The model is the one that was trained, so that its last step is in it already.
+
+        Returns:
+            The facts of what is in the model now.
+        """
+        best = facts.best_step or facts.last_step
+        if live and best == facts.last_step:
+            return facts
+        if self._load(model, best):
+            return facts
+        self._job.warn(
+            "best_is_gone",
+            f"The best checkpoint (step {best}) cannot be read any more; the last one is kept "
+            "instead.",
+        )
+        if not live and not self._load(model, facts.last_step):
+            raise Unavailable(
+                "No checkpoint of the run can be read.",
+                hint="Start it again; its log is in the job's folder.",
             )
-            monitor.best_step = last_step
-            monitor.best_loss = monitor.last_eval_loss or monitor.best_loss
-            return
+        loss = facts.last_eval_loss if facts.last_eval_loss is not None else facts.best_loss
+        return replace(facts, best_step=facts.last_step, best_loss=loss)
+
+    def _load(self, model: Any, step: int) -> bool:
+        folder = self._job.folder / "checkpoints" / f"checkpoint-{step}"
+        if read_checkpoint(folder) is None:
+            return False
         if self._full:
             model.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
         else:
             from peft import set_peft_model_state_dict  # noqa: PLC0415 - full tuning has no PEFT
 
             set_peft_model_state_dict(model, load_file(folder / "adapter_model.safetensors"))
+        return True
 
     @contextmanager
     def explained_disk(self) -> Iterator[None]:

@@ -15,6 +15,7 @@ from tools.history.events import Progress, StepMetrics
 from tools.history.spec import TrainingSpec
 from tools.jobs.ending import CANCEL_FILE
 from tools.work.alarm import raise_alarm
+from tools.work.engines import agree
 from tools.work.memory import memory_limit_gib, memory_now_gib, memory_reserved_gib
 from tools.work.report import Job
 
@@ -30,6 +31,19 @@ class Mark:
     step: int = 0
     tokens: int = 0
     slots: int = 0
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What a run knew at its end. `best_loss` is the lowest validation loss, at `best_step`."""
+
+    first_loss: float | None = None
+    last_loss: float | None = None
+    best_loss: float | None = None
+    best_step: int = 0
+    last_step: int = 0
+    last_eval_loss: float | None = None
+    stopped_because: str = ""
 
 
 class Monitor(TrainerCallback):
@@ -88,6 +102,18 @@ class Monitor(TrainerCallback):
             kept |= {"best_step": float(self.best_step), "best_loss": self.best_loss}
         return kept
 
+    def facts(self, step: int) -> RunFacts:
+        """Return what is known at the run's end."""
+        return RunFacts(
+            first_loss=self.first_loss,
+            last_loss=self.last_loss,
+            best_loss=self.best_loss if math.isfinite(self.best_loss) else None,
+            best_step=self.best_step,
+            last_step=step,
+            last_eval_loss=self.last_eval_loss,
+            stopped_because=self.stopped_because,
+        )
+
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Start the clocks."""
         self._began = time.monotonic()
@@ -113,13 +139,17 @@ class Monitor(TrainerCallback):
         self._job.emit(
             Progress(phase="train", done=step, total=total, eta_s=round(pace * (total - step), 1))
         )
-        if (self._job.folder / CANCEL_FILE).exists():
+        minutes = self._spec.max_minutes
+        asked, over = agree(
+            (self._job.folder / CANCEL_FILE).exists(),
+            minutes is not None and self.elapsed_s > minutes * 60 and step < total,
+        )
+        if asked:
             self.cancelled = True
             control.should_training_stop = True
             control.should_save = True
             return control
-        minutes = self._spec.max_minutes
-        if minutes is not None and self.elapsed_s > minutes * 60 and step < total:
+        if over and minutes is not None:
             self.stopped_because = f"its {minutes:g} minutes were used up at step {step}"
             control.should_training_stop = True
         if step >= total or control.should_training_stop:

@@ -18,6 +18,7 @@ from torch.utils.data import Sampler
 from transformers import Trainer
 
 from tools.work.batching import Examples, GroupedOrder
+from tools.work.engines import whole_weights
 from tools.work.forward import Batch, call_through, open_door
 from tools.work.methods import Allocation, extra_loss, saving_options
 from tools.work.objectives import Objective, Scores
@@ -113,11 +114,17 @@ class Recipe(Trainer):
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Save the weights that were trained, as safetensors and nothing else."""
-        save_weights(self.model, Path(output_dir or self.args.output_dir))
+        state = whole_weights(self)
+        if self.args.should_save:
+            save_weights(self.model, Path(output_dir or self.args.output_dir), state=state)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
-        self._on_checkpoint(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}")
+        # Every rank writes a part; it is a checkpoint once all are there.
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            self._on_checkpoint(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}")
+        self.accelerator.wait_for_everyone()
 
     def _get_num_items_in_batch(
         self, batch_samples: list[Batch], device: torch.device
@@ -131,6 +138,7 @@ class Recipe(Trainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         rows = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        rows *= self.args.world_size
         grouped = self._objective.spec.batching == "grouped"
         groups = {} if grouped else {"groups": 1}
         return GroupedOrder(self._rows.lengths, rows, self.args.seed, **groups)
@@ -143,6 +151,9 @@ class Recipe(Trainer):
             yield self._objective.collate([rows.row(i) for i in order[start : start + size]])
 
     def _scored(self, batch: Batch) -> Scores:
+        if self.is_fsdp_enabled:
+            # What FSDP shards comes together only in the forward pass of the whole.
+            return call_through(self.model_wrapped, lambda: self._objective.loss(self.model, batch))
         return self._objective.loss(self.model, batch)
 
 
@@ -153,11 +164,20 @@ def _tokens(batch: Batch) -> int:
     return int(batch["input_ids"].numel())
 
 
-def save_weights(model: Any, folder: Path, job_folder: Path | None = None) -> None:
+def save_weights(
+    model: Any,
+    folder: Path,
+    job_folder: Path | None = None,
+    *,
+    state: dict[str, torch.Tensor] | None = None,
+) -> None:
     """Save a model's trained weights: an adapter, or the whole model.
 
     Args:
         job_folder: Where the adapter's start was kept, for a result that is told from it.
+        state: All weights, where each process holds only a part of them.
     """
     options = saving_options(model, job_folder or folder)
+    if state is not None:
+        options["state_dict"] = state
     model.save_pretrained(str(folder), safe_serialization=True, **options)

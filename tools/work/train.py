@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,14 @@ from tools.errors import Refused
 from tools.history.events import GatePassed, Timed, Warned
 from tools.history.spec import TrainingSpec
 from tools.work.clues import data_of, setup_of
+from tools.work.engines import check_started, cuts_weights, is_spread, run_ranks, trainer_options
 from tools.work.forward import keep_rows_apart
 from tools.work.keep import Keeper, save_result
 from tools.work.ladder import OutOfMemory, as_attempted, step_down
 from tools.work.load import load_config, load_model, load_tokenizer
 from tools.work.memory import forget_peak, memory_peak_gib
 from tools.work.methods import keep_initial, keep_trained_weights_exact, make_trainable
-from tools.work.monitor import Monitor
+from tools.work.monitor import Monitor, RunFacts
 from tools.work.objectives import Objective, objective_of
 from tools.work.outcome import conclude
 from tools.work.probe import explained_memory, probe
@@ -50,6 +51,16 @@ class Prepared:
     held_out: Encoded
 
 
+@dataclass
+class Fitted:
+    """A trained model, and what its training measured."""
+
+    model: Any
+    tokenizer: Any
+    keeper: Keeper
+    facts: RunFacts
+
+
 def run(job: Job) -> dict[str, Any]:
     """Train as the spec says and leave an adapter (or a model), metrics and a notice.
 
@@ -60,9 +71,7 @@ def run(job: Job) -> dict[str, Any]:
         Refused: A gate said no.
         Cancelled: The person asked to stop; the last checkpoint stays and can be resumed.
     """
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    torch.set_num_threads(job.settings.worker_threads or torch.get_num_threads())
+    _settle_libraries(job)
     spec = as_attempted(job, job.record.training)
     while True:
         try:
@@ -75,14 +84,46 @@ def run(job: Job) -> dict[str, Any]:
         spec = _next_attempt(job, spec, failure, available)
 
 
+def run_as_rank(job: Job) -> dict[str, Any]:
+    """Train as one of several processes; the worker that launched them finishes the run.
+
+    Returns:
+        The fields of `RunFacts`.
+    """
+    _settle_libraries(job)
+    return asdict(_fit(job, as_attempted(job, job.record.training)).facts)
+
+
+def _settle_libraries(job: Job) -> None:
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    torch.set_num_threads(job.settings.worker_threads or torch.get_num_threads())
+
+
 def _attempt(job: Job, spec: TrainingSpec) -> dict[str, Any]:
+    fitted = _fit_spread(job, spec) if is_spread(spec) else _fit(job, spec)
+    job.phase("save")
+    facts = fitted.keeper.restore_best(fitted.model, fitted.facts, live=not is_spread(spec))
+    result = save_result(job, spec, fitted.model, fitted.tokenizer)
+    _tell_metrics(job, facts)
+    return conclude(job, spec, result, resumed=fitted.keeper.resumed is not None)
+
+
+def _fit_spread(job: Job, spec: TrainingSpec) -> Fitted:
+    """Let several processes train, then load what they left."""
+    keeper = Keeper(job, spec)
+    facts = RunFacts(**run_ranks(job, spec))
+    tokenizer = load_tokenizer(job, spec)
+    model = make_trainable(load_model(job, spec, trainable=True), spec, tokenizer=tokenizer)
+    return Fitted(model, tokenizer, keeper, facts)
+
+
+def _fit(job: Job, spec: TrainingSpec) -> Fitted:
     set_seed(spec.seed)
     keeper = Keeper(job, spec)
     prepared = _prepare(job, spec)
     if keeper.resumed is None:
-        job.phase("probe")
-        prompt = prepared.objective.prompt(_split(job, prepared.manifest))
-        probe(job, spec, prepared.model, prepared.objective, prepared.rows, prompt)
+        _try_first(job, spec, prepared)
     # The probe's throw-away copy is no part of what the run needs.
     forget_peak(spec.device)
     trainer, monitor = _train(job, spec, prepared, keeper)
@@ -101,11 +142,19 @@ def _attempt(job: Job, spec: TrainingSpec) -> dict[str, Any]:
     )
     if monitor.cancelled:
         raise Cancelled(job.id)
-    job.phase("save")
-    keeper.restore_best(prepared.model, monitor, int(trainer.state.global_step))
-    result = save_result(job, spec, prepared.model, prepared.tokenizer)
-    _tell_metrics(job, monitor, int(trainer.state.global_step))
-    return conclude(job, spec, result, resumed=keeper.resumed is not None)
+    facts = monitor.facts(int(trainer.state.global_step))
+    return Fitted(prepared.model, prepared.tokenizer, keeper, facts)
+
+
+def _try_first(job: Job, spec: TrainingSpec, prepared: Prepared) -> None:
+    if not spec.probe:
+        job.warn("not_probed", "The probe was left out, as the plan says.")
+    elif cuts_weights(spec):
+        job.warn("not_probed", f"{spec.engine} cuts the model up only when the run begins.")
+    else:
+        job.phase("probe")
+        prompt = prepared.objective.prompt(_split(job, prepared.manifest))
+        probe(job, spec, prepared.model, prepared.objective, prepared.rows, prompt)
 
 
 def _next_attempt(
@@ -114,9 +163,7 @@ def _next_attempt(
     manifest = read_manifest(job.settings.dataset_folder(spec.dataset))
     tokenizer = load_tokenizer(job, spec)
     objective = objective_of(spec, tokenizer, None)
-    rows = objective.encode(
-        _split(job, manifest, "train"), max_length=spec.max_length, model=None
-    )
+    rows = objective.encode(_split(job, manifest, "train"), max_length=spec.max_length, model=None)
     return step_down(
         job,
         spec,
@@ -211,6 +258,7 @@ def _train(
         processing_class=prepared.tokenizer,
         callbacks=[monitor],
     )
+    check_started(spec, trainer.accelerator)
     keep_trained_weights_exact(prepared.model)
     monitor.trainer = trainer
     with explained_memory(spec), keeper.explained_disk():
@@ -220,7 +268,7 @@ def _train(
 
 def _steps(spec: TrainingSpec, rows: int) -> int:
     """Return the optimiser steps of a run over so many rows."""
-    an_update = spec.batch_size * spec.gradient_accumulation
+    an_update = spec.batch_size * spec.gradient_accumulation * spec.processes * spec.nodes
     return spec.max_steps or math.ceil(rows / an_update * spec.epochs)
 
 
@@ -255,6 +303,7 @@ def _config(job: Job, spec: TrainingSpec, rows: int) -> SFTConfig:
         dataloader_pin_memory=spec.device == "cuda",
         bf16=spec.precision == "bfloat16",
         fp16=spec.precision == "float16",
+        **trainer_options(spec),
     )
 
 
@@ -276,16 +325,16 @@ def _some(held_out: Encoded) -> Encoded:
     return held_out.pick([i * count // _HELD_OUT_ROWS for i in range(_HELD_OUT_ROWS)])
 
 
-def _tell_metrics(job: Job, monitor: Monitor, step: int) -> None:
-    values: dict[str, Any] = {"train_loss": monitor.last_loss, "first_loss": monitor.first_loss}
-    if math.isfinite(monitor.best_loss):
+def _tell_metrics(job: Job, facts: RunFacts) -> None:
+    values: dict[str, Any] = {"train_loss": facts.last_loss, "first_loss": facts.first_loss}
+    if facts.best_loss is not None:
         values |= {
-            "eval_loss": monitor.best_loss,
-            "best_eval_loss": monitor.best_loss,
-            "best_step": monitor.best_step,
-            "last_step": step,
+            "eval_loss": facts.best_loss,
+            "best_eval_loss": facts.best_loss,
+            "best_step": facts.best_step,
+            "last_step": facts.last_step,
         }
-    if monitor.stopped_because:
-        values["stopped_because"] = monitor.stopped_because
-        job.warn("stopped_early", f"The run ended early because {monitor.stopped_because}.")
+    if facts.stopped_because:
+        values["stopped_because"] = facts.stopped_because
+        job.warn("stopped_early", f"The run ended early because {facts.stopped_because}.")
     job.metrics(**values)

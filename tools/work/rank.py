@@ -1,0 +1,68 @@
+"""One of the processes that train a run together: `python -m tools.work.rank JOB_ID`.
+
+The worker holds the job and launches these; only the first tells events and writes checkpoints.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import sys
+import traceback
+import warnings
+from typing import Any
+
+from tools.context import utc_now
+from tools.history.events import Event
+from tools.history.store import Store
+from tools.settings import read_settings
+from tools.work.engines import RankEnding, rank_ending, write_rank_ending
+from tools.work.report import Cancelled, Job
+
+_OUT_OF_WORK = 1
+
+
+class Silent(Job):
+    """The job as seen by every rank but the first: the same work, told by nobody."""
+
+    def emit(self, event: Event) -> None:
+        """Tell nothing."""
+
+    def measure(self, **values: Any) -> None:
+        """Record nothing."""
+
+    def metrics(self, **values: Any) -> None:
+        """Record nothing."""
+
+
+def main(arguments: list[str]) -> int:
+    """Train as one rank. Returns 0 where the rank's work is done."""
+    faulthandler.enable()
+    warnings.simplefilter("ignore", FutureWarning)
+    (job_id,) = arguments
+    settings = read_settings()
+    rank = int(os.environ["RANK"])
+    store = Store.open_as_worker(settings.database, clock=utc_now)
+    job = (Silent if rank else Job)(store.jobs.get(job_id), settings, store)
+    with job.telling():
+        ending = _work(job)
+        if not rank:
+            job.flush()
+    write_rank_ending(job.folder, rank, ending)
+    return 0 if ending.state in ("done", "cancelled") else _OUT_OF_WORK
+
+
+def _work(job: Job) -> RankEnding:
+    from tools.work import train  # noqa: PLC0415 - the libraries take seconds; first the store
+
+    try:
+        return RankEnding(state="done", facts=train.run_as_rank(job))
+    except Cancelled as error:
+        return rank_ending(error)
+    except Exception as error:  # noqa: BLE001 - written down, and the worker tells it
+        traceback.print_exc()
+        return rank_ending(error)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
