@@ -13,7 +13,7 @@ from tools.datasets.groups import plain_key, same_key
 from tools.datasets.limits import Deadline
 from tools.datasets.mapping import Mapping
 from tools.datasets.nearby import NearDuplicates
-from tools.datasets.row import Row
+from tools.datasets.row import Row, Wanted, every
 from tools.datasets.source import Source
 
 PASSAGE_CHARACTERS = 1000
@@ -32,7 +32,7 @@ class Gathered:
         same: Digest of its input, blind to case and marks; `asked` also blind to numbers.
         skipped: Reason → row numbers of rows that are no example.
         near: Finds rows whose inputs resemble each other.
-        kept: The first examples, for previews and token counts.
+        kept: An even sample of the examples, for previews and token counts.
         tags: Tag → words that have it; for judged answers verdict → rows.
         complete: False where the time was used up before the end.
     """
@@ -53,6 +53,7 @@ class Gathered:
     tags: Counter[str] = field(default_factory=Counter)
     near: NearDuplicates = field(default_factory=NearDuplicates)
     complete: bool = True
+    _keep_every: int = 1
 
     def add(self, number: int, split: str | None, example: Example) -> None:
         """Take in one usable row."""
@@ -70,8 +71,16 @@ class Gathered:
             self.tags["true" if example.verdict else "false"] += 1
         self.lengths.append(example.characters)
         self.answer_lengths.append(len(example.answer))
-        if len(self.kept) < TEXTS_KEPT:
-            self.kept.append((number, example))
+        self._keep(number, example)
+
+    def _keep(self, number: int, example: Example) -> None:
+        """Keep every n-th example; whenever there are too many, half of them go and n doubles."""
+        if (len(self.numbers) - 1) % self._keep_every:
+            return
+        self.kept.append((number, example))
+        if len(self.kept) >= 2 * TEXTS_KEPT:
+            self.kept = self.kept[::2]
+            self._keep_every *= 2
 
     def label_counts(self) -> dict[str, int]:
         """Return labels with their rows, commonest first."""
@@ -80,12 +89,16 @@ class Gathered:
 
 
 def examples(
-    source: Source, mapping: Mapping, cure: Callable[[Row], Row] | None = None
+    source: Source,
+    mapping: Mapping,
+    cure: Callable[[Row], Row] | None = None,
+    wanted: Wanted = every,
 ) -> Iterator[tuple[int, str | None, Row, Example | str]]:
     """Yield `(row number, split, row, example or why there is none)`.
 
     Args:
         cure: Applied to each row before it becomes an example; the row is yielded as it was.
+        wanted: Tells by its number which row is read.
     """
     build = builder(mapping)
 
@@ -97,7 +110,7 @@ def examples(
             row = {"text": text}
             yield number, split, row, make(row)
         return
-    for number, split, row in source.rows():
+    for number, split, row in source.rows(wanted):
         yield number, split, row, make(row)
 
 
@@ -127,17 +140,20 @@ def gather(
     deadline: Deadline | None = None,
     checks: RowChecks | None = None,
     cure: Callable[[Row], Row] | None = None,
+    wanted: Wanted = every,
 ) -> Gathered:
-    """Read all rows once.
+    """Read all rows once, or those that are wanted.
 
     Args:
         deadline: Stop there and say so (`complete`).
         checks: Looks at every row on the way.
         cure: Applied to each row before it becomes an example.
+        wanted: Tells by its number which row is read.
     """
-    found = Gathered()
+    found = Gathered(complete=wanted is every)
     by_line = source.kind == "text" and mapping.objective == "text"
-    for number, split, row, example in examples(source, mapping, cure):
+    rows = examples(source, mapping, cure, wanted)
+    for read, (number, split, row, example) in enumerate(rows):
         if checks:
             checks.see(number, row, example)
         found.rows = number + 1
@@ -146,7 +162,7 @@ def gather(
             found.skipped[example].append(number)
         else:
             found.add(number, split, example)
-        if deadline and number % 256 == 0 and deadline.passed:
+        if deadline and read % 256 == 0 and deadline.passed:
             found.complete = False
             break
     if by_line:

@@ -11,7 +11,7 @@ from tools.datasets.checks import RowChecks
 from tools.datasets.choose import ASK_BELOW, Reading, choose, describe
 from tools.datasets.example import Example
 from tools.datasets.gather import Gathered, gather
-from tools.datasets.large import LOOK_SECONDS, facts_of, with_facts
+from tools.datasets.large import LOOK_SECONDS, facts_of, sample_of, with_facts
 from tools.datasets.lengths import TokenLengths, token_lengths, truncation
 from tools.datasets.lens import LensPreview, lens_or_reason, model_text
 from tools.datasets.limits import Deadline
@@ -21,6 +21,7 @@ from tools.datasets.problems import Problem, in_order, merged, problem
 from tools.datasets.quality import find_problems
 from tools.datasets.records import mapping_of
 from tools.datasets.report import DatasetReport, Preview
+from tools.datasets.row import every
 from tools.datasets.signs import language_of_text
 from tools.datasets.source import Source, open_source
 
@@ -93,7 +94,8 @@ def inspect_file(
     checks = RowChecks(reading.mapping, reading.columns, special)
     facts = facts_of(source, reading)
     deadline = Deadline(LOOK_SECONDS if facts else INSPECT_SECONDS)
-    found = gather(source, reading.mapping, deadline, checks)
+    wanted = sample_of(facts) if facts else every
+    found = gather(source, reading.mapping, deadline, checks, wanted=wanted)
     problems = [
         *source.problems(),
         *checks.problems(),
@@ -101,7 +103,7 @@ def inspect_file(
     ]
     view = View(model, sample_rows, lens)
     report = _report(ctx, located, source, reading, found, problems, view)
-    return with_facts(report, facts, found) if facts and not found.complete else report
+    return with_facts(report, facts, found, source) if facts and not found.complete else report
 
 
 def _report(

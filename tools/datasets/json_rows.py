@@ -10,29 +10,55 @@ from typing import Any
 
 from tools.datasets.detect import Opened, codec_of, open_bytes, shown
 from tools.datasets.limits import LIMITS, MIB, too_long_row
-from tools.datasets.row import NUMBER, SPLIT, SPLIT_NAMES, ReadLog, Row, lines_of
+from tools.datasets.row import (
+    NUMBER,
+    SPLIT,
+    SPLIT_NAMES,
+    ReadLog,
+    Row,
+    Wanted,
+    every,
+    lines_of,
+)
+from tools.datasets.sampled import EvenSample, can_pass_over, sampled_lines
 from tools.errors import BadInput
 
 _DECODER = json.JSONDecoder()
 
 
-def json_lines(opened: Opened, log: ReadLog) -> Iterator[Row]:
+def json_lines(opened: Opened, log: ReadLog, wanted: Wanted = every) -> Iterator[Row]:
     """Yield one row per line; empty lines and stray brackets are passed over."""
+    if isinstance(wanted, EvenSample) and can_pass_over(opened):
+        yield from _json_sample(opened, log, wanted)
+        return
     number = 0
     for line in lines_of(opened):
         stripped = line.strip().lstrip("\ufeff").rstrip(",")
         if not stripped or stripped in ("[", "]"):
             continue
-        try:
-            value = json.loads(stripped)
-        except (ValueError, RecursionError):
-            log.note(number, "not valid JSON")
-            number += 1
-            continue
-        row = as_row(sound(value) if _LONE.search(stripped) else value)
-        row[NUMBER] = number
-        yield row
+        if wanted(number):
+            row = _json_row(stripped, number, log)
+            if row is not None:
+                yield row
         number += 1
+        log.seen = number
+
+
+def _json_sample(opened: Opened, log: ReadLog, wanted: EvenSample) -> Iterator[Row]:
+    for number, line in sampled_lines(opened, wanted):
+        if line is None:
+            log.seen = number
+        elif row := _json_row(line.strip().lstrip("\ufeff").rstrip(","), number, log):
+            yield row
+
+
+def _json_row(line: str, number: int, log: ReadLog) -> Row | None:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        log.note(number, "not valid JSON")
+        return None
+    return {**as_row(sound(value) if _LONE.search(line) else value), NUMBER: number}
 
 
 _LONE = re.compile(r"\\u[dD][89abAB]")

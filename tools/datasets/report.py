@@ -38,8 +38,9 @@ class DatasetReport(Report):
         version: Id of the prepared version, if this is one.
         length_histogram: Usable rows by tokens; `cut_shares` length → share of rows that it cuts.
         lens: Where asked: real rows token by token; `lens_about` under which model.
-        sampled: True where single rows were only looked at in the time allowed, from the
-            beginning; `looked_at` says how many. Counts are exact where `looked_at` is set.
+        sampled: True where not every row was looked at. With `looked_at` set, that many rows,
+            evenly over the file, were, and counts are exact; else the first ones in the time
+            allowed.
     """
 
     path: str
@@ -112,8 +113,8 @@ class DatasetReport(Report):
         if self.looked_at is None:
             return f"The file is long: its first {self.rows:,} rows were read in the time allowed."
         return (
-            f"Rows, duplicates, labels and lengths were counted over the whole file; the first "
-            f"{self.looked_at:,} rows were looked at one by one."
+            "Rows, duplicates, labels and lengths were counted over the whole file; an even "
+            f"sample of {self.looked_at:,} rows was looked at one by one."
         )
 
     def _roles(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,15 @@ from tools.datasets.limits import LIMITS, too_long_row
 from tools.datasets.problems import EXAMPLES, Problem, problem
 
 Row = dict[str, Any]
+Wanted = Callable[[int], bool]
+"""Tells by its number whether a row is wanted; the others are passed over unread."""
+
+
+def every(number: int) -> bool:
+    """Want every row."""
+    del number
+    return True
+
 
 NUMBER = "\x00row"
 """Key under which a reader may leave a row's own number, where rows before it were left out."""
@@ -33,11 +42,16 @@ SPLIT_NAMES = {
 
 @dataclass
 class ReadLog:
-    """What a reader met on its way."""
+    """What a reader met on its way.
+
+    Attributes:
+        seen: Rows that it passed, where it did not yield them all.
+    """
 
     broken: list[int] = field(default_factory=list)
     broken_count: int = 0
     reason: str = ""
+    seen: int = 0
 
     def note(self, row: int, reason: str) -> None:
         """Count a row that cannot be read."""

@@ -11,15 +11,21 @@ from tools.datasets.detect import Opened, codec_of, open_bytes, shown
 from tools.datasets.dialect import Dialect
 from tools.datasets.json_rows import json_document, json_lines
 from tools.datasets.limits import LIMITS, too_long_row
-from tools.datasets.row import NUMBER, ReadLog, Row, lines_of
+from tools.datasets.row import NUMBER, ReadLog, Row, Wanted, every, lines_of
 
 
-def read_rows(opened: Opened, dialect: Dialect, log: ReadLog) -> Iterator[Row]:
-    """Yield the rows of a text file as dictionaries, in order."""
+def read_rows(
+    opened: Opened, dialect: Dialect, log: ReadLog, wanted: Wanted = every
+) -> Iterator[Row]:
+    """Yield the rows of a text file as dictionaries, in order.
+
+    Args:
+        wanted: Honoured by delimited columns and JSON lines, the forms that large files have.
+    """
     if dialect.kind == "csv":
-        return _csv_rows(opened, dialect, log)
+        return _csv_rows(opened, dialect, log, wanted)
     if dialect.kind == "jsonl":
-        return json_lines(opened, log)
+        return json_lines(opened, log, wanted)
     if dialect.kind == "json":
         return json_document(opened, log)
     if dialect.kind == "conll":
@@ -34,7 +40,9 @@ def _text_rows(opened: Opened) -> Iterator[Row]:
         yield {"text": line.lstrip("\ufeff") if number == 0 else line}
 
 
-def _csv_rows(opened: Opened, dialect: Dialect, log: ReadLog) -> Iterator[Row]:
+def _csv_rows(
+    opened: Opened, dialect: Dialect, log: ReadLog, wanted: Wanted = every
+) -> Iterator[Row]:
     codec, handler = codec_of(opened.encoding)
     names = dialect.names
     style: Literal[0, 3] = csv.QUOTE_MINIMAL if dialect.quoting else csv.QUOTE_NONE
@@ -57,6 +65,10 @@ def _csv_rows(opened: Opened, dialect: Dialect, log: ReadLog) -> Iterator[Row]:
                 continue
             if not seen_header:
                 seen_header = True
+                continue
+            if not wanted(number):
+                number += 1
+                log.seen = number
                 continue
             surplus = cells[len(names) :]
             if any(cell.strip() for cell in surplus):

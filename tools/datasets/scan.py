@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Mapping as AnyMapping
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -75,11 +76,11 @@ def scan(
         try:
             row = db.execute(
                 "SELECT count(*), count(DISTINCT h), max(n), sum(n),"
-                f" histogram(CASE WHEN n < {_EXACT} THEN n ELSE n - n % 1024 END)"
-                f" FROM (SELECT hash({', '.join(texts)}) AS h, CAST({length} AS INTEGER) AS n"
+                f" histogram(CASE WHEN n < {_EXACT} THEN n ELSE n - n % 1024 END), histogram(l)"
+                f" FROM (SELECT hash({', '.join(texts)}) AS h, CAST({length} AS INTEGER) AS n,"
+                f" {f'CAST({_name(label)} AS VARCHAR)' if label else 'NULL'} AS l"
                 f" FROM ({tables}))"
             ).fetchone()
-            counted = _labels(db, tables, label) if label else []
         except duckdb.Error as error:
             said = str(error).splitlines()[0][:160]
             raise BadInput(
@@ -87,7 +88,7 @@ def scan(
                 hint="Check that all its rows have the same form.",
             ) from error
     assert row is not None
-    total, distinct, longest, characters, lengths = row
+    total, distinct, longest, characters, lengths, labels = row
     p50, p95, p99 = (_quantile(lengths or {}, total, share) for share in (0.5, 0.95, 0.99))
     return Facts(
         rows=total,
@@ -98,16 +99,16 @@ def scan(
         p99=p99,
         longest=longest or 0,
         characters=int(characters or 0),
-        labels={str(value).strip(): count for value, count in counted},
+        labels=_by_count(labels or {}),
     )
 
 
-def _labels(db: Any, tables: str, label: str) -> list[tuple[Any, int]]:
-    rows: list[tuple[Any, int]] = db.execute(
-        f"SELECT CAST({_name(label)} AS VARCHAR) AS l, count(*) FROM ({tables})"
-        " WHERE l IS NOT NULL GROUP BY l ORDER BY 2 DESC, 1 LIMIT 1000"
-    ).fetchall()
-    return rows
+def _by_count(labels: AnyMapping[str, int]) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for label, count in labels.items():
+        if label.strip():
+            counts[label.strip()] += count
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:1000])
 
 
 def _quantile(lengths: AnyMapping[int, int], total: int, share: float) -> int:

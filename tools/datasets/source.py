@@ -6,8 +6,9 @@ import hashlib
 import re
 import tempfile
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tools.datasets.detect import Opened, look, shown, unpacks_too_far
@@ -16,8 +17,9 @@ from tools.datasets.limits import LIMITS, MIB
 from tools.datasets.pairs import PairedFiles, find_pairs
 from tools.datasets.problems import Problem, problem
 from tools.datasets.quarantine import name_list
-from tools.datasets.row import NUMBER, SPLIT, SPLIT_NAMES, ReadLog, Row
+from tools.datasets.row import NUMBER, SPLIT, SPLIT_NAMES, ReadLog, Row, Wanted, every
 from tools.datasets.rows import read_rows
+from tools.datasets.sampled import EvenSample
 from tools.datasets.signs import language_of_name
 from tools.datasets.table_rows import arrow_label_names, arrow_rows, excel_rows
 from tools.datasets.words import word_set
@@ -60,16 +62,16 @@ class Part:
             return self.dialect.kind
         return (self.opened.magic or "").replace("arrow_stream", "arrow")
 
-    def rows(self, log: ReadLog) -> Iterator[Row]:
+    def rows(self, log: ReadLog, wanted: Wanted = every) -> Iterator[Row]:
         """Yield raw rows."""
         if self.pair:
             yield from self.pair.rows(log)
         elif self.dialect:
-            yield from read_rows(self.opened, self.dialect, log)
+            yield from read_rows(self.opened, self.dialect, log, wanted)
         elif self.opened.magic == "excel":
             yield from excel_rows(self.path)
         else:
-            yield from arrow_rows(self.path, self.opened.magic or "")
+            yield from arrow_rows(self.path, self.opened.magic or "", wanted, log)
 
 
 @dataclass
@@ -79,12 +81,14 @@ class Source:
     Attributes:
         parts: Its files; more than one for folders and archives.
         scratch: Keeps unpacked members alive as long as the source is used.
+        passed: Split → rows that the last reading passed, wanted or not.
     """
 
     path: Path
     parts: list[Part]
     scratch: tempfile.TemporaryDirectory[str] | None = None
     log: ReadLog = field(default_factory=ReadLog)
+    passed: Counter[str] = field(default_factory=Counter)
 
     @property
     def kind(self) -> str:
@@ -100,21 +104,27 @@ class Source:
             title = "TSV"
         return f"{title} in {len(self.parts)} files" if len(self.parts) > 1 else title
 
-    def rows(self) -> Iterator[tuple[int, str | None, Row]]:
-        """Yield `(number, split, row)`; what cannot be read is counted in `log`."""
-        self.log = ReadLog()
+    def rows(self, wanted: Wanted = every) -> Iterator[tuple[int, str | None, Row]]:
+        """Yield `(number, split, row)`; what cannot be read is counted in `log`.
+
+        Args:
+            wanted: Tells by its number which row is read.
+        """
+        self.log, self.passed = ReadLog(), Counter()
         base = 0
         for part in self.parts:
             log = ReadLog()
             number = base - 1
-            for row in part.rows(log):
+            for row in part.rows(log, _shifted(wanted, base)):
                 own = row.pop(NUMBER, None)
                 number = base + own if own is not None else number + 1
                 yield number, row.pop(SPLIT, None) or part.split, row
             for broken in log.broken:
                 self.log.note(base + broken, log.reason)
             self.log.broken_count += log.broken_count - len(log.broken)
-            base = number + 1
+            after = max(number + 1, base + log.seen)
+            self.passed[part.split or "train"] += after - base
+            base = after
 
     def label_names(self) -> dict[str, tuple[str, ...]]:
         """Return the names behind numbered labels by column, where a Parquet file tells them."""
@@ -135,6 +145,14 @@ class Source:
             if part.pair:
                 whole.update(f"{_file_digest(part.pair.second.path)}\n".encode())
         return whole.hexdigest()
+
+
+def _shifted(wanted: Wanted, base: int) -> Wanted:
+    if wanted is every:
+        return wanted
+    if isinstance(wanted, EvenSample):
+        return replace(wanted, base=base)
+    return lambda number: wanted(base + number)
 
 
 def open_source(path: Path, *, follow_links: bool = True) -> Source:

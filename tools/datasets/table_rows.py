@@ -10,12 +10,17 @@ from typing import Any
 from tools.datasets.detect import shown
 from tools.datasets.dialect import column_names
 from tools.datasets.limits import LIMITS
-from tools.datasets.row import Row
+from tools.datasets.row import NUMBER, ReadLog, Row, Wanted, every
 from tools.errors import BadInput
 
 
-def arrow_rows(path: Path, magic: str) -> Iterator[Row]:
+def arrow_rows(
+    path: Path, magic: str, wanted: Wanted = every, log: ReadLog | None = None
+) -> Iterator[Row]:
     """Yield the rows of a Parquet or Arrow file, a batch in memory at a time.
+
+    Args:
+        wanted: Tells which rows are turned into Python values; given with `log`.
 
     Raises:
         BadInput: The file is damaged or encrypted.
@@ -23,8 +28,17 @@ def arrow_rows(path: Path, magic: str) -> Iterator[Row]:
     import pyarrow as pa  # noqa: PLC0415 - a quarter of a second, only for these files
 
     try:
+        start = 0
         for batch in _batches(path, magic):
-            yield from batch.to_pylist()
+            chosen = [i for i in range(batch.num_rows) if wanted(start + i)]
+            if len(chosen) == batch.num_rows:
+                yield from batch.to_pylist()
+            elif chosen:
+                for at, row in zip(chosen, batch.take(pa.array(chosen)).to_pylist(), strict=True):
+                    yield {**row, NUMBER: start + at}
+            start += batch.num_rows
+            if log:
+                log.seen = start
     except (pa.ArrowException, OSError, ValueError) as error:
         raise BadInput(
             f"{shown(path)} is damaged: its {magic.split('_')[0].title()} data cannot be read.",
