@@ -145,6 +145,8 @@ def _clash(draft: Draft, work: Workload) -> Clash | None:
         attention=request.attention if request.attention not in {None, "auto"} else "sdpa",
         precision=work.precision,
         objective=work.objective,
+        kind=methods.method(work.method).kind,
+        loss=request.loss or "cross_entropy",
     )
     refusals = [clash for clash in found if clash.level == "refuse"]
     risks = [clash for clash in found if clash.level == "warn"]

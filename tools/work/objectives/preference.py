@@ -6,7 +6,6 @@ the adapter is put on: no second model stays in memory, whatever the method.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from tools.errors import Refused
+from tools.work.encode import messages_of
 from tools.work.forward import Batch, trained_logits
 from tools.work.objectives.base import Objective, Scores
 from tools.work.objectives.preference import as_messages, asked
@@ -39,7 +40,9 @@ class Rewarded(Objective):
         """Tokenise the prompts; what stands beside them is for the rewards."""
         found = Encoded(more={"row": []})
         room = max(1, max_length - _NEW_TOKENS)
-        for row in read_split(file, []):
+        for raw in read_split(file, []):
+            question, answer = messages_of(raw)
+            row = {**raw, "prompt": question, "completion": answer}
             ids = self.tokenizer(asked(self.tokenizer, row["prompt"]), add_special_tokens=False)
             found.cut += len(ids["input_ids"]) > room
             found.input_ids.append(list(ids["input_ids"])[-room:])
@@ -86,7 +89,9 @@ class Rewarded(Objective):
         prompts, answers = self._answers(model, batch, count, sample=learning)
         numbers = batch["row"].repeat_interleave(count).tolist()
         texts = [self.tokenizer.decode(a, skip_special_tokens=True) for a in answers]
-        rewards = torch.tensor([self._reward(i, text) for i, text in zip(numbers, texts, strict=True)])
+        rewards = torch.tensor(
+            [self._reward(i, text) for i, text in zip(numbers, texts, strict=True)]
+        )
         lacking = (1 - rewards).sum() / count
         items = int(batch["items"])
         measures = {"reward": float(rewards.sum() / count)}
@@ -157,7 +162,7 @@ class Rewarded(Objective):
 
     def prompt(self, file: Path) -> str | None:
         """Return the first prompt as the model would be asked it."""
-        return asked(self.tokenizer, read_split(file, ["prompt"])[0]["prompt"])
+        return asked(self.tokenizer, messages_of(read_split(file, [])[0])[0])
 
 
 def _until_stop(ids: list[int], stops: list[int]) -> list[int]:
