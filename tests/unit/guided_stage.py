@@ -13,25 +13,33 @@ from assistant.brains.guided.view import MEMO, view_of
 from assistant.state import state_message
 
 TRAINING = (
-    "path goal model method rank alpha dropout epochs max_steps learning_rate batch_size"
-    " gradient_accumulation max_length weight_decay eval_fraction dedupe input_column"
-    " output_column template minutes device engine seed"
+    "path goal model method objective rank alpha dropout target_modules modules_to_save"
+    " initialisation quantization epochs max_steps learning_rate lr_scheduler warmup_ratio"
+    " weight_decay optimizer batch_size gradient_accumulation batching max_length"
+    " gradient_checkpointing activation_offload attention loss loss_weight beta rewards"
+    " eval_fraction dedupe input_column output_column template minutes trials sampler vary device"
+    " engine processes nodes offload probe target seed continues cures"
 )
 OFFERED = {
-    "inspect_dataset": "path model template input_column output_column sample_rows",
-    "prepare_dataset": "path eval_fraction dedupe input_column output_column template",
-    "recommend_method": "path described goal model memory_gb hardware target licence method",
+    "inspect_dataset": "path model template input_column output_column sample_rows lens",
+    "prepare_dataset": "path eval_fraction dedupe input_column output_column template fixes seed"
+    " augment",
+    "recommend_method": "path described goal model memory_gb hardware target licence method engine"
+    " max_length minutes",
     "estimate_resources": "path model method max_length batch_size gradient_accumulation rank"
-    " epochs memory_gb hardware engine",
+    " target_modules gradient_checkpointing precision optimizer quantization engine epochs"
+    " memory_gb hardware solve price_per_hour exact accuracy",
     "list_models": "search licence target memory_gb hardware fits limit",
-    "describe_hardware": "",
+    "describe_hardware": "hardware",
     "explain": "question",
     "start_training": TRAINING,
     "list_jobs": "state limit",
     "show_job": "job",
     "cancel_job": "job",
     "resume_job": "job",
-    "evaluate_model": "job path slice_column limit",
+    "evaluate_model": "job path slice_column limit against",
+    "diagnose_run": "job events spec log data question",
+    "compare_jobs": "jobs",
     "export_model": "job format precision device",
     "try_model": "prompt job model",
     "forget": "job jobs path",

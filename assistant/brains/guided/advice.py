@@ -8,8 +8,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from assistant.brains.guided import references, talk
+from assistant.brains.guided import machines, references, talk
+from assistant.brains.guided.patterns import phrase
 from assistant.brains.guided.plan import Offered, Plan
+from assistant.brains.guided.repairs import ALL_THAT_WERE_FOUND, wanted_fixes
 from assistant.brains.guided.slots import (
     Args,
     find_path,
@@ -19,6 +21,34 @@ from assistant.brains.guided.slots import (
 )
 from assistant.brains.guided.view import View
 from assistant.brains.guided.wishes import Wish
+
+_LENS = phrase("LENS")
+_SYNTHETIC = phrase("SYNTHETIC")
+_OUR_ACCURACY = phrase("OUR_ACCURACY")
+_AUGMENTS = (
+    (
+        "typos",
+        r"typos?|typing (?:errors?|slips?|mistakes?)|misspell\w*|spelling (?:errors?|mistakes?)",
+    ),
+    ("word_dropout", r"(?:word|words) dropout|drop(?:ping)? words|leav\w+ out words|missing words"),
+    ("word_swap", r"swap\w*(?: words)?|word order|shuffl\w+ words|reorder\w*"),
+    ("case", r"(?:upper|lower) ?case|capital\w*|case(?: changes)?"),
+    ("punctuation", r"punctuation|commas"),
+)
+_MOST = r"(?:longest|largest|biggest|max(?:imum|imal)?|highest|greatest|how (?:long|large|big|many|high)|most|what size)"
+_SOLVED = (
+    (
+        "longest_context",
+        rf"\b{_MOST}\b.{{0,24}}\b(?:context|sequences?|lengths?|texts?|rows|tokens|inputs?|prompts?|documents?)\b"
+        r"|\bhow (?:long|many tokens)\b.{0,40}\b(?:rows|texts?|sequences?|contexts?|inputs?|documents?)\b.{0,30}\b(?:be|get|go|fit|afford)\b",
+    ),
+    (
+        "largest_batch",
+        rf"\b{_MOST}\b.{{0,24}}\b(?:batch(?:es)?(?: size)?|bs|samples|examples)\b"
+        r"|\bhow many (?:rows|samples|examples)\b.{0,24}\b(?:at once|batch|at a time)\b",
+    ),
+    ("biggest_model", rf"\b{_MOST}\b.{{0,24}}\b(?:models?|llms?|base|parameters?)\b"),
+)
 
 
 def inspect(view: View, wish: Wish, offered: Offered) -> Plan:
@@ -37,9 +67,12 @@ def inspect(view: View, wish: Wish, offered: Offered) -> Plan:
         wish.clause,
     ):
         extra["sample_rows"] = min(50, int(match[1]))
+    if _LENS.search(view.said.plain):
+        extra["lens"] = True
     wanted = paths[:3] or [path]
     args = [only_offered({"path": p, **extra}, offered["inspect_dataset"]) for p in wanted]
-    return Plan(calls=[("inspect_dataset", a) for a in args], memo={"path": wanted[-1]})
+    notes = [talk.MASK] if extra.get("lens") else []
+    return Plan([("inspect_dataset", a) for a in args], notes=notes, memo={"path": wanted[-1]})
 
 
 def prepare(view: View, wish: Wish, offered: Offered) -> Plan:
@@ -52,29 +85,39 @@ def prepare(view: View, wish: Wish, offered: Offered) -> Plan:
             reply=talk.ask_for_data(files, samples, "prepare"),
             memo={"need": {"intent": "prepare", "slot": "path", "args": values}},
         )
-    args = only_offered({"path": path, **values}, offered["prepare_dataset"])
-    return Plan(calls=[("prepare_dataset", args)], memo={"path": path})
+    args = {"path": path, **values, **wanted_fixes(view)}
+    if _SYNTHETIC.search(view.said.plain):
+        args["augment"] = _augmentation(view.said.plain)
+    plan = Plan(memo={"path": path})
+    if args.get("fixes") == ALL_THAT_WERE_FOUND:
+        plan.calls.append(("inspect_dataset", {"path": path}))
+    plan.calls.append(("prepare_dataset", only_offered(args, offered["prepare_dataset"])))
+    return plan
+
+
+def _augmentation(plain: str) -> list[str]:
+    """Return by which methods rows shall be made; they label what they make as synthetic."""
+    named = [name for name, pattern in _AUGMENTS if re.search(rf"\b(?:{pattern})\b", plain)]
+    return named or [name for name, _ in _AUGMENTS[:3]]
 
 
 def _advice_values(view: View) -> Args:
     values = training_values(view)
     plain = view.said.plain
-    if hardware := references.find_hardware(plain):
+    if hardware := machines.find_hardware(plain):
         values["hardware"] = hardware
         of_the_machine = re.search(
             r"\d ?(?:gb|gigs?) (?:of )?(?:system |main )?(?:ram|memory)\b", plain
         )
         if of_the_machine or re.search(r"\d ?x|\d+ ?(?:gpus|cards)", hardware):
             values.pop("memory_gb", None)
-    if match := re.search(r"\b(zero[123]|ddp|fsdp)\b", plain):
-        values["engine"] = match[1]
     return values
 
 
 def recommend(view: View, wish: Wish, offered: Offered) -> Plan:
     """Ask for advice on method and settings."""
     values = _advice_values(view)
-    values["target"] = references.find_target(view.said.plain)
+    values["target"] = machines.find_target(view.said.plain)
     values["goal"] = references.find_goal(view.said.plain)
     path = find_path(view)
     if path is None and values["goal"] is None:
@@ -98,8 +141,22 @@ def estimate(view: View, wish: Wish, offered: Offered) -> Plan:
     values = _advice_values(view)
     last = view.plans[-1] if view.plans and not named_paths(view) else {}
     path = find_path(view) or last.get("path")
+    if "gradient_checkpointing" in values:
+        values["gradient_checkpointing"] = "on" if values["gradient_checkpointing"] else "off"
+    if modules := values.get("target_modules"):
+        values["target_modules"] = ",".join(modules)
+    if _OUR_ACCURACY.search(view.said.plain):
+        return Plan(calls=[("estimate_resources", {"accuracy": True})])
+    values["solve"] = _largest(view.said.plain)
+    if values["solve"] == "biggest_model":
+        values.pop("model", None)
     args = only_offered({"path": path, **last, **values}, offered["estimate_resources"])
     return Plan(calls=[("estimate_resources", args)], memo={"path": path} if path else {})
+
+
+def _largest(plain: str) -> str | None:
+    """Return what shall be as large as it fits."""
+    return next((name for name, pattern in _SOLVED if re.search(pattern, plain)), None)
 
 
 def models(view: View, wish: Wish, offered: Offered) -> Plan:

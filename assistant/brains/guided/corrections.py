@@ -26,7 +26,11 @@ OF_TRAINING = frozenset(
     {
         "rank", "alpha", "dropout", "epochs", "max_steps", "learning_rate", "batch_size", "seed",
         "gradient_accumulation", "max_length", "weight_decay", "method", "template", "device",
-        "input_column", "output_column", "eval_fraction", "dedupe", "minutes", "model",
+        "input_column", "output_column", "eval_fraction", "dedupe", "minutes", "model", "trials",
+        "engine", "objective", "batching", "quantization", "initialisation", "optimizer", "loss",
+        "probe", "gradient_checkpointing", "activation_offload", "offload", "lr_scheduler",
+        "sampler", "attention", "target_modules", "modules_to_save", "processes", "nodes",
+        "warmup_ratio", "beta", "target",
     }
 )  # fmt: skip
 

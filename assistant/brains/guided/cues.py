@@ -10,6 +10,8 @@ import re
 from functools import cache
 from pathlib import Path
 
+from assistant.brains.guided.choices import pattern_of
+
 ENOUGH = 2.0
 
 _GROUPS = {
@@ -28,6 +30,8 @@ def load_cues() -> tuple[Cue, ...]:
     table = Path(__file__).with_name("cues.txt").read_text(encoding="utf-8")
     cues: list[Cue] = []
     intent = ""
+    named = {"{METHOD}": "method", "{ENGINE}": "engine", "{OBJECTIVE}": "objective"}
+    groups = _GROUPS | {mark: pattern_of(argument) for mark, argument in named.items()}
     for line in table.splitlines():
         if line.startswith("#") or not line.strip():
             continue
@@ -35,7 +39,7 @@ def load_cues() -> tuple[Cue, ...]:
             intent = line.strip("[]")
             continue
         weight, _, pattern = line.partition(" ")
-        for name, group in _GROUPS.items():
+        for name, group in groups.items():
             pattern = pattern.replace(name, group)
         cues.append((intent, float(weight), re.compile(pattern)))
     return tuple(cues)

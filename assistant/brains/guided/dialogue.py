@@ -12,9 +12,11 @@ from assistant.brains.guided.corrections import correct_plan, last_plan, undo
 from assistant.brains.guided.fragments import after_no, plan_fragment
 from assistant.brains.guided.offers import follow_offer, option_named
 from assistant.brains.guided.plan import Offered, Plan
+from assistant.brains.guided.repairs import filled_in
 from assistant.brains.guided.runs import named_jobs
 from assistant.brains.guided.slots import named_paths, training_values
 from assistant.brains.guided.steps import plan_wish
+from assistant.brains.guided.trouble import offer_of
 from assistant.brains.guided.understand import (
     is_deferred,
     names_a_term,
@@ -163,6 +165,8 @@ def _is_correction(view: View, wishes: Sequence[Wish]) -> bool:
     if not wishes:
         return False
     first = wishes[0]
+    if first.intent == "export" and "target" in values and not _has_result(view):
+        return True
     loose = {"prepare": 3.0, "evaluate": 2.6, "try": 2.6, "export": 2.4, "inspect": 2.0}
     if len(wishes) == 1 and first.intent in loose and not first.question and view.waiting:
         figures = set(values) - {"dedupe", "device", "model"}
@@ -170,6 +174,10 @@ def _is_correction(view: View, wishes: Sequence[Wish]) -> bool:
             figures -= {"eval_fraction"}
         return first.score < loose[first.intent] and bool(figures)
     return False
+
+
+def _has_result(view: View) -> bool:
+    return any(job["state"] == "succeeded" for job in view.trainings)
 
 
 def _says_more(view: View) -> bool:
@@ -182,7 +190,7 @@ def _go_on(view: View, plan: dict[str, Any]) -> Decision:
     stopped = not view.now[-1].ok and view.now[-1].name != "recommend_method"
     if len(view.now) < len(calls) and not stopped and not view.now[-1].waits:
         name, args = calls[len(view.now)]
-        return Decision(calls=[(name, args)])
+        return Decision(calls=[(name, filled_in(args, view.now[-1]))])
     return _finish(view, plan)
 
 
@@ -192,6 +200,10 @@ def _finish(view: View, plan: dict[str, Any]) -> Decision:
     memo = {**_kept(view), **plan.get("memo", {})}
     if near := replies.near_name(view, view.now[-1]):
         memo["near"] = near
+    if view.now[-1].name == "diagnose_run" and view.now[-1].ok:
+        memo.pop("offer", None)
+        if offer := offer_of(view, view.now[-1]):
+            memo["offer"] = offer
     if all(done.ok for done in view.now):
         memo.pop("need", None)
     for done in view.now:

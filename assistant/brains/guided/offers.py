@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from assistant.brains.guided.corrections import OF_TRAINING
 from assistant.brains.guided.patterns import phrase
@@ -16,6 +17,7 @@ from assistant.brains.guided.slots import (
     training_values,
 )
 from assistant.brains.guided.starting import plan_start
+from assistant.brains.guided.trouble import take_cure
 from assistant.brains.guided.view import View
 from assistant.brains.guided.weighing import is_question
 
@@ -26,6 +28,8 @@ def follow_offer(view: View, offered: Offered) -> Plan | None:
     plain = view.said.plain
     if offer and (choice := option_named(plain)):
         return _take_option(view, offered, choice)
+    if offer and offer.get("tool"):
+        return _take_cure(view, offered, offer)
     if not offer or not (
         phrase("STRONG").search(plain) or (phrase("YES").match(plain) and offer.get("asked"))
     ):
@@ -33,6 +37,18 @@ def follow_offer(view: View, offered: Offered) -> Plan | None:
     values = {k: v for k, v in training_values(view).items() if k in OF_TRAINING}
     path = find_path(view)
     return plan_start(view, offered, {**offer.get("args", {}), **values}, path)
+
+
+def _take_cure(view: View, offered: Offered, offer: dict[str, Any]) -> Plan | None:
+    """Start the cure that a diagnosis offered; a question or a no does not take it up."""
+    plain = view.said.plain
+    values = {k: v for k, v in training_values(view).items() if k in OF_TRAINING}
+    agrees = phrase("YES").match(plain) or phrase("STRONG").search(plain)
+    agrees = agrees or phrase("TAKES_CURE").search(plain)
+    doubts = plain.endswith("?") or re.search(
+        r"\b(?:not|don't|no|why|what|how|before|wait)\b", plain
+    )
+    return take_cure(view, offered, offer, values) if agrees and not doubts else None
 
 
 def option_named(plain: str) -> int | None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from assistant.brains.guided.spans import IS, find_minutes, find_price, find_share, without_price
+
 Values = dict[str, object]
 
-_IS = r"(?:\s*(?:=|:|of|to|is|at|be|as|with|about|around|only|just|exactly|down|up|should|ought|could|must|a|the|->))*\s*"
 _N = r"(\d+(?:[.,]\d+)?)"
 _INT = r"(\d{1,7})(?![\d.]*\d|%| %|e-)"
 _FRACTION = r"(\d*[.,]\d+|\d+ ?%|\d+)"
@@ -52,7 +53,7 @@ def _rate(text: str) -> object:
 def _either(name: str, value: str) -> str:
     """The figure behind its name (`rank of 8`) or before it (`8 epochs`)."""
     return (
-        rf"\b(?:{name})(?![a-z]){_IS}{value}|(?<![\w.-]){value} ?(?:as |for )?(?:the |my |a )?(?:{name})\b"
+        rf"\b(?:{name})(?![a-z]){IS}{value}|(?<![\w.-]){value} ?(?:as |for )?(?:the |my |a )?(?:{name})\b"
         rf"|\b(?:{name})(?:,| -|;)? (?:{_WANTS}) (?:just |only |about )?{value}"
         rf"|\b(?:{name}), {value} (?:{_SUFFICES})\b"
         rf"|\b(?:{name}) (?:is|are|seems?|looks?) (?:way |far |a bit |much )?too \w+[,;:-]? {value}(?= (?:please|instead|is|would|will|then)\b|[.!]|$)"
@@ -70,16 +71,16 @@ _RULES: tuple[tuple[str, str, Callable[[str], object]], ...] = (
     ),
     (
         "max_steps",
-        rf"\bmax(?:imum)? steps?{_IS}{_INT}|\bsteps? max(?:imum)?{_IS}{_INT}|(?<![\w.-]){_INT} (?:\w+ )?(?:optimi[sz]er |training |update |max )?"
-        rf"steps?\b|\bsteps{_IS}{_INT}",
+        rf"\bmax(?:imum)? steps?{IS}{_INT}|\bsteps? max(?:imum)?{IS}{_INT}|(?<![\w.-]){_INT} (?:\w+ )?(?:optimi[sz]er |training |update |max )?"
+        rf"steps?\b|\bsteps{IS}{_INT}",
         _int,
     ),
     (
         "max_length",
         rf"\b(?:max(?:imum)? (?:sequence |seq )?(?:length|len|tokens|seq(?:uence)?)|sequence length|"
-        rf"seq ?len(?:gth)?|context(?: length| window)?|token limit|cutoff(?: length)?)(?![a-z]){_IS}{_INT}"
-        rf"|\b(?:cut|truncate|crop|trim|clip|limit)\w* (?:\w+ ){{0,4}}?(?:at|to|after){_IS}{_INT}(?: tokens?)?"
-        rf"|(?<![\w.-]){_INT} tokens?\b|\blength{_IS}{_INT}",
+        rf"seq ?len(?:gth)?|context(?: length| window)?|token limit|cutoff(?: length)?)(?![a-z]){IS}{_INT}"
+        rf"|\b(?:cut|truncate|crop|trim|clip|limit)\w* (?:\w+ ){{0,4}}?(?:at|to|after){IS}{_INT}(?: tokens?)?"
+        rf"|(?<![\w.-]){_INT} tokens?\b|\blength{IS}{_INT}",
         _int,
     ),
     (
@@ -90,15 +91,15 @@ _RULES: tuple[tuple[str, str, Callable[[str], object]], ...] = (
     ),
     ("rank", _either(r"rank|lora r", _INT) + rf"|\br\s?[=:]?\s?{_INT}", _int),
     ("alpha", _either("alpha", _INT) + rf"|(?:\br\s?=?\s?\d+|\|)[, ]+a\s?=?\s?{_INT}", _int),
-    ("dropout", rf"\bdropout{_IS}{_FRACTION}|(?<![\w.-]){_FRACTION} dropout", _share),
+    ("dropout", rf"\bdropout{IS}{_FRACTION}|(?<![\w.-]){_FRACTION} dropout", _share),
     (
         "weight_decay",
-        rf"\b(?:weight decay|wd){_IS}(\d*\.?\d+(?:e-\d+)?)|(\d*\.\d+) weight decay",
+        rf"\b(?:weight decay|wd){IS}(\d*\.?\d+(?:e-\d+)?)|(\d*\.\d+) weight decay",
         _rate,
     ),
     (
         "learning_rate",
-        rf"\b(?:learning rate|lr|rate){_IS}{_LR}|(?<![\w.-]){_LR} (?:as |for )?(?:the |a )?(?:learning rate|lr)\b"
+        rf"\b(?:learning rate|lr|rate){IS}{_LR}|(?<![\w.-]){_LR} (?:as |for )?(?:the |a )?(?:learning rate|lr)\b"
         r"|(?<![\w.-])(\d+(?:\.\d+)?e-\d+)(?![\w.])",
         _rate,
     ),
@@ -107,61 +108,36 @@ _RULES: tuple[tuple[str, str, Callable[[str], object]], ...] = (
         rf"(?<![\w.-]){_N} ?(?:full |complete |whole |more |training )?(?:epochs?|passes|pass|ep|rounds?)\b"
         rf"|\b(?:epochs?|passes|rounds)(?:,| -|;)? (?:{_WANTS}) (?:just |only |about )?{_N}(?! ?(?:%|min|hour|gb|steps|tokens))"
         rf"|\b(?:epochs?|passes|rounds), {_N} (?:{_SUFFICES})\b"
-        rf"|\b(?:epochs?|passes|rounds){_IS}{_N}(?! ?(?:%|min|hour|gb|steps|tokens))"
+        rf"|\b(?:epochs?|passes|rounds){IS}{_N}(?! ?(?:%|min|hour|gb|steps|tokens))"
         rf"|(?:go |pass )(?:through|over) (?:\w+ ){{0,3}}?{_N} times",
         _number,
     ),
     (
         "trials",
-        rf"(?<![\w.-]){_INT} (?:different )?(?:trials?|tries|attempts|combinations|variants)\b"
-        rf"|\btrials{_IS}{_INT}",
+        rf"(?<![\w.-]){_INT} (?:(?:different|quick|short|small|random|other|more|possible|parameter|hyperparameter|training|test|search) )*"
+        r"(?:trials?|tries|attempts|combinations|combos|variants|variations|versions|configurations|configs?|setups|settings|experiments)\b"
+        rf"|\b(?:trials|n_trials|number of trials|budget){IS}{_INT}(?: trials)?(?! ?(?:min|hour|gb|%|gigs?|h\b))"
+        rf"|\b(?:search|optuna|sweep)\b(?: \w+){{0,3}}? {_INT} times",
         _int,
     ),
+    (
+        "warmup_ratio",
+        rf"\bwarm ?up(?: ratio| share| steps)?{IS}(\d+(?:\.\d+)? ?%|0?\.\d+)|(\d+(?:\.\d+)? ?%|0?\.\d+) (?:of )?warm ?up",
+        _share,
+    ),
+    ("beta", rf"\bbeta{IS}(\d*\.?\d+)", _rate),
     ("memory_gb", rf"(?<![\w.-]){_N} ?-?(?:gb|gib|gigs?|gigabytes?|g)\b", _number),
-    ("seed", rf"\bseed{_IS}{_INT}", _int),
+    ("seed", rf"\bseed{IS}{_INT}", _int),
 )
 _COMPILED = [(name, re.compile(pattern), convert) for name, pattern, convert in _RULES]
-
-_HELD = (
-    r"hold|held|keep|kept|aside|eval\w*|valid\w*|test\w*|check\w*|reserv\w*|back|split|away|unseen|"
-    r"judg\w*|measur\w*|leave|dev|out"
-)
-_SHARE_WORDS = {
-    "a tenth": 0.1, "1 tenth": 0.1, "one tenth": 0.1, "a fifth": 0.2, "1 fifth": 0.2,
-    "one fifth": 0.2, "a quarter": 0.25, "one quarter": 0.25, "a third": 0.33, "one third": 0.33,
-    "half": 0.5, "an eighth": 0.125, "a twentieth": 0.05,
-}  # fmt: skip
-_RATIO = re.compile(
-    r"(?<![\w.])(\d{1,2}) ?(?:/|-|:|to|and|by|versus|) ?(\d{1,2})(?![\w.]|%? ?(?:gb|min))"
-)
-_PERCENT = re.compile(r"(?<![\w.])(\d{1,2}(?:\.\d+)?) ?%")
-_OF_DROPOUT = re.compile(r"dropout[^,;.|]{0,16}\||\| ?(?:of |for (?:the )?)?dropout")
-_DECIMAL = re.compile(
-    rf"\b(?:eval(?:uation)?|validation|test|hold out|held|holdout) ?(?:fraction|split|share|ratio|size|set|part)?"
-    rf"{_IS}(0?\.\d+)"
-)
-_TRAIN_SHARE = re.compile(
-    r"(\d{2}(?:\.\d+)?) ?% (?:of \w+ (?:\w+ )?)?(?:for|to|goes to|as|in)? ?(?:the |be )?"
-    r"(?:for |used for )?train"
-)
-
-_MINUTES = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?) ?(?:min|mins|minutes?)\b")
-_HOURS = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?) ?(?:h|hrs?|hours?)\b")
-_HOUR_WORDS = (
-    (re.compile(r"\b(?:half an hour|half hour|30 minutes)\b"), 30),
-    (
-        re.compile(r"\b(?:a quarter of an hour|quarter of an hour|a quarter hour|quarter hour)\b"),
-        15,
-    ),
-    (re.compile(r"\b(?:an hour and a half|1 and a half hours?)\b"), 90),
-    (re.compile(r"\b(?:an|1|one) hour\b"), 60),
-    (re.compile(r"\ba minute\b(?= (?:at most|max|long|of))"), 1),
-)
 
 
 def find_quantities(plain: str) -> Values:
     """Return argument → value for every figure that is clear from its words."""
     values: Values = {}
+    if price := find_price(plain):
+        values["price_per_hour"] = price
+        plain = without_price(plain)
     share = find_share(plain)
     if share is not None:
         values["eval_fraction"] = share
@@ -181,49 +157,6 @@ def find_quantities(plain: str) -> Values:
     if "dropout" not in values and re.search(r"\b(?:no|without(?: any)?) dropout\b", plain):
         values["dropout"] = 0
     return values
-
-
-def find_share(plain: str) -> float | None:
-    """Return the share of rows to hold out."""
-    if match := _DECIMAL.search(plain):
-        return float(match[1])
-    if match := _TRAIN_SHARE.search(plain):
-        return round(1 - float(match[1]) / 100, 4)
-    near = re.search(rf"\b(?:{_HELD})\b", plain)
-    for match in _RATIO.finditer(plain):
-        a, b = int(match[1]), int(match[2])
-        if a + b == 100 and min(a, b) > 0:
-            return min(a, b) / 100 if a >= b else b / 100
-    if not near:
-        return None
-    shares = [float(match[1]) for match in _PERCENT.finditer(plain)]
-    if len(shares) == 2 and sum(shares) == 100:
-        return min(shares) / 100
-    for match in _PERCENT.finditer(plain):
-        if _OF_DROPOUT.search(plain[: match.start()] + "|" + plain[match.end() :]):
-            continue
-        value = float(match[1]) / 100
-        return round(1 - value, 4) if value > 0.5 and "train" in plain[match.end() :] else value
-    for words, share in _SHARE_WORDS.items():
-        if re.search(rf"\b{words}\b(?! an? hour| hour| as)", plain):
-            return share
-    return None
-
-
-def find_minutes(plain: str) -> float | int | None:
-    """Return a length of time in minutes."""
-    for pattern, value in _HOUR_WORDS:
-        if pattern.search(plain):
-            return value
-    if match := _HOURS.search(plain):
-        total = 60 * float(match[1])
-        if extra := _MINUTES.search(plain, match.end()):
-            total += float(extra[1])
-    elif match := _MINUTES.search(plain):
-        total = float(match[1])
-    else:
-        return None
-    return int(total) if total.is_integer() else total
 
 
 def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:

@@ -7,22 +7,11 @@ from __future__ import annotations
 
 import re
 
+from assistant.brains.guided.patterns import phrase
 from assistant.brains.guided.wording import Utterance
 
 Values = dict[str, object]
 
-_METHODS = (
-    ("qlora", r"qlora|quantized lora|4bit(?: lora| base| training)?|nf4"),
-    ("dora", r"dora"),
-    ("lora", r"lora|low rank adapters?|adapters?(?= (?:tuning|training|method))"),
-    (
-        "full",
-        r"full(?: finetun\w*| train\w*| tun\w*| parameters?| weights?| model| method| run)"
-        r"|all (?:the )?(?:weights|parameters)|every (?:weight|parameter)|finetun\w* (?:fully|completely)"
-        r"|(?:method|with|by|use|do|take|go|via) full(?! (?:of|and))|^full$|full instead",
-    ),
-)
-_NOT = r"(?:\bnot|\bno|\bwithout|\binstead of|\brather than|\bbut not|n't (?:use|want|do|take)|\bnever|\bexcept)(?: with| by| the| a| any)? $"
 _FAMILIES = (
     "qwen|llama|phi|gemma|mistral|mixtral|smollm|tinyllama|distilgpt|dialogpt|gpt|pythia|bloomz?|"
     "falcon|deepseek|olmo|granite|stablelm|mamba|rwkv|zephyr|vicuna|openelm|cerebras"
@@ -84,36 +73,6 @@ _STATES = (
     ("interrupted", r"interrupt\w*|cut off|unfinished|paused"),
     ("lost", r"lost"),
 )
-_TARGETS = (
-    ("gguf", r"gguf|llama\.?cpp|ollama|lm studio"),
-    ("onnx-cuda", r"onnx (?:on|for) (?:the |a )?(?:gpu|cuda)|cuda"),
-    (
-        "onnx-cpu",
-        r"phones?|android|ios|iphone|mobile|browser|edge|raspberry|embedded|iot|laptop|notebook|cpu|npu|onnx",
-    ),
-    ("hosted", r"cloud api|hosted|openai|azure|foundry"),
-    ("hf", r"servers?|data ?cent(?:er|re)|vllm|transformers|hugging ?face"),
-)
-_HARDWARE = re.compile(
-    r"\b(?:(?:(\d+|two|four|eight) ?x? )?(?:nvidia )?(?:rtx ?|geforce ?|gtx ?)?(?:\d{4}(?: ?ti| ?super)|[2-5]0[5-9]0|a100|h100|h200|"
-    r"b200|a10g?|a40|a30|l40s?|l4|t4|v100|p100|k80|a6000|mi\d{3}x?|m[1-4](?: (?:pro|max|ultra))?)s?(?= |$|[.,?!])(?: ?(?:gpus?|cards?|\d+ ?gb))?)"
-)
-_GPU_COUNT = re.compile(r"\b(\d+|two|four|eight) ?x? ?(?:gpus|cards|graphics cards)\b")
-
-
-def find_method(plain: str) -> str | None:
-    """Return the training method that is wished for; crossed out ones do not count."""
-    found: list[tuple[int, str]] = []
-    for name, pattern in _METHODS:
-        for match in re.finditer(rf"\b(?:{pattern})\b", plain):
-            if not re.search(_NOT, plain[: match.start()]):
-                found.append((match.start(), name))
-    return max(found)[1] if found else None
-
-
-def methods_named(plain: str) -> list[str]:
-    """Return all methods that are named."""
-    return [name for name, pattern in _METHODS if re.search(rf"\b(?:{pattern})\b", plain)]
 
 
 def find_model(said: Utterance) -> str | None:
@@ -140,7 +99,9 @@ def find_model(said: Utterance) -> str | None:
         return "starter"
     for match in _MODEL.finditer(said.plain):
         after = said.plain[match.end() : match.end() + 4]
-        if re.search(_NOT, said.plain[: match.start()]) or after.startswith((".cpp", "cpp")):
+        if phrase("NOT_THIS").search(said.plain[: match.start()]) or after.startswith(
+            (".cpp", "cpp")
+        ):
             continue
         return match[0].strip()
     return None
@@ -202,7 +163,7 @@ def find_format(plain: str) -> Values:
     )
     for name, pattern in formats:
         hit = re.search(rf"\b(?:{pattern})\b", plain)
-        if hit and not re.search(_NOT, plain[: hit.start()]):
+        if hit and not phrase("NOT_THIS").search(plain[: hit.start()]):
             values["format"] = name
             break
     for name, pattern in (
@@ -213,7 +174,7 @@ def find_format(plain: str) -> Values:
         ("fp32", r"fp32|float32|full precision|32bit|f32|unquantized|without quantization"),
     ):
         hit = re.search(rf"\b(?:{pattern})\b", plain)
-        if hit and not re.search(_NOT, plain[: hit.start()]):
+        if hit and not phrase("NOT_THIS").search(plain[: hit.start()]):
             values["precision"] = name
             break
     if "precision" not in values and re.search(r"\bquantized?\b", plain):
@@ -252,31 +213,3 @@ def find_limit(plain: str) -> int | None:
         plain,
     )
     return int(match[1] or match[2]) if match else None
-
-
-def find_target(plain: str) -> str | None:
-    """Return where the tuned model will run."""
-    near = re.search(
-        r"\b(?:deploy\w*|run(?:s|ning)? (?:it )?(?:later )?(?:on|in)|use it (?:on|in)|target\w*|end up (?:on|in)|"
-        r"live (?:on|in)|goes? (?:on|to)|put it on|serve\w*|shipped to|for (?:an?|my|the))\b(.{0,40})",
-        plain,
-    )
-    if not near:
-        return None
-    for name, pattern in _TARGETS:
-        if re.search(rf"\b(?:{pattern})\b", near[1]):
-            return name
-    return None
-
-
-def find_hardware(plain: str) -> str | None:
-    """Return a machine in words, such as `2 x 24 GB` or `rtx 4090`."""
-    counted = _GPU_COUNT.search(plain)
-    named = _HARDWARE.search(plain)
-    size = re.search(r"\b\d+(?:\.\d+)? ?(?:gb|gigs?)\b", plain)
-    if named and named[0].strip():
-        return " ".join(part for part in (counted[0] if counted else "", named[0].strip()) if part)
-    if counted and size:
-        words = {"two": "2", "four": "4", "eight": "8"}
-        return f"{words.get(counted[1], counted[1])}x{size[0].replace(' ', '')}"
-    return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from assistant.brains.guided import quantities, references
+from assistant.brains.guided import choices, machines, quantities, references
 from assistant.brains.guided.patterns import phrase
 from assistant.brains.guided.view import View
 
@@ -33,13 +33,14 @@ def training_values(view: View) -> Args:
     """Return every wish of a training plan that the message names."""
     said = view.said
     values: Args = dict(quantities.find_quantities(said.plain))
-    if method := references.find_method(said.plain):
-        values["method"] = method
+    values |= choices.find_choices(said.plain)
     if model := references.find_model(said):
         values["model"] = model
     values |= references.find_columns(said)
     if template := references.find_template(said):
         values["template"] = template
+    if target := machines.find_target(said.plain, firm=True):
+        values["target"] = target
     if device := references.find_device(said.plain):
         values["device"] = device
     if phrase("KEEP_DUPLICATES").search(said.plain):

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import re
 
-from assistant.brains.guided import references, talk
+from assistant.brains.guided import choices, references, talk
+from assistant.brains.guided.patterns import phrase
 from assistant.brains.guided.plan import Offered, Plan
 from assistant.brains.guided.runs import find_job, named_jobs
 from assistant.brains.guided.slots import (
@@ -19,9 +20,14 @@ from assistant.brains.guided.slots import (
 from assistant.brains.guided.view import View
 from assistant.brains.guided.wishes import Wish
 
+_USUAL_TRIALS = 10
+_SAID_ANYWAY = frozenset({"data", "train", "model", "adapter", "file", "test", "support", "csv"})
 
-def plan_start(view: View, offered: Offered, base: Args, path: str | None) -> Plan:
-    """Return the plan for a training with these wishes."""
+
+def plan_start(
+    view: View, offered: Offered, base: Args, path: str | None, *, look: bool = True
+) -> Plan:
+    """Return the plan for a training with these wishes; data that is new is looked at first."""
     args = only_offered(base, offered["start_training"])
     if path is None:
         files, samples = view.state.get("files", []), view.state.get("samples", [])
@@ -31,10 +37,9 @@ def plan_start(view: View, offered: Offered, base: Args, path: str | None) -> Pl
         )
     args = {"path": path, **{k: v for k, v in args.items() if k != "path"}}
     plan = Plan(memo={"path": path, "need": {"intent": "start", "slot": "path", "args": args}})
-    if not _was_inspected(view, path) and "inspect_dataset" in offered:
+    if look and not _was_inspected(view, path) and "inspect_dataset" in offered:
         plan.calls.append(("inspect_dataset", {"path": path}))
     plan.calls.append(("start_training", args))
-    plan.notes += _not_offered(base, view)
     return plan
 
 
@@ -44,15 +49,6 @@ def _was_inspected(view: View, path: str) -> bool:
         for call in view.earlier
         if call.name in ("inspect_dataset", "prepare_dataset", "start_training")
     )
-
-
-def _not_offered(base: Args, view: View) -> list[str]:
-    notes = []
-    if "trials" in base or re.search(r"\b(?:hyperparameter|grid|random) search\b", view.said.plain):
-        notes.append("A search over several settings is not there yet: this plan is one run.")
-    if re.search(r"\b(?:deepspeed|zero\d|fsdp|ddp|multi ?gpu|several gpus|ray)\b", view.said.plain):
-        notes.append("Training over several devices is not there yet: this plan uses one device.")
-    return notes
 
 
 def start(view: View, wish: Wish, offered: Offered) -> Plan:
@@ -73,11 +69,38 @@ def start(view: View, wish: Wish, offered: Offered) -> Plan:
     same_plan = not explicit and last.get("path") == path and last
     if goal and "goal" not in values:
         values["goal"] = goal
+    if "trials" not in values and phrase("SEARCH").search(view.said.plain):
+        values["trials"] = _USUAL_TRIALS
+    if phrase("SAME_BASE").search(view.said.plain):
+        values |= {k: v for k, v in _same_base(view).items() if k not in values}
+        path = path if explicit else _for_words(view) or path
     if same_plan:
         values = {**last, **values}
     else:
         values = {**_prepared_with(view, path), **_talked_of(view), **values}
     return plan_start(view, offered, values, path)
+
+
+def _same_base(view: View) -> Args:
+    """`on the same base`: the base model of the run that was spoken of, or of the last one."""
+    job_id = find_job(view, "rerun")[0]
+    job = next((job for job in view.trainings if job["id"] == job_id), None)
+    if job is not None and job.get("model"):
+        return {"model": job["model"]}
+    planned = view.plans[-1].get("model") if view.plans else None
+    return {"model": planned} if planned else {}
+
+
+def _for_words(view: View) -> str | None:
+    """`a second adapter for tone`: the one file whose name has a word of the message."""
+    words = set(re.findall(r"[a-z]{3,}", view.said.plain)) - _SAID_ANYWAY
+    files = [str(name) for name in view.state.get("files", [])]
+    for names in (files, [*files, *map(str, view.state.get("samples", []))]):
+        stems = {n: re.findall(r"[a-z]{3,}", n.rsplit("/", 1)[-1].lower()) for n in names}
+        fitting = [name for name, parts in stems.items() if words & set(parts[:-1] or parts)]
+        if len(fitting) == 1:
+            return fitting[0]
+    return None
 
 
 def _rerun_of(view: View, wish: Wish) -> Args | None:
@@ -116,6 +139,6 @@ def _talked_of(view: View) -> Args:
     """`use it then`: the method that was explained or recommended last."""
     last = view.last
     if last and last.name == "explain" and re.search(r"\b(?:it|that|this)\b", view.said.plain):
-        named = references.methods_named(str(last.args.get("question", "")).lower())
+        named = choices.methods_named(str(last.args.get("question", "")).lower())
         return {"method": named[0]} if len(named) == 1 else {}
     return {}

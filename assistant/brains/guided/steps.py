@@ -7,6 +7,7 @@ from collections.abc import Callable
 from assistant.brains.guided import advice, after, talk
 from assistant.brains.guided.plan import Offered, Plan
 from assistant.brains.guided.starting import start
+from assistant.brains.guided.trouble import diagnose
 from assistant.brains.guided.view import View
 from assistant.brains.guided.wishes import Wish
 
@@ -28,9 +29,7 @@ _BUILDERS: dict[str, Callable[[View, Wish, Offered], Plan]] = {
     "start": start,
     "jobs": after.jobs,
     "show": after.show,
-    "diagnose": after.missing(
-        "diagnose_run", "I cannot name causes by myself yet; this is what the run recorded."
-    ),
+    "diagnose": diagnose,
     "compare": after.missing(
         "compare_jobs", "I cannot lay runs side by side yet; these are their figures."
     ),

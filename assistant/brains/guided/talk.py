@@ -34,6 +34,17 @@ SHELL = (
     "I do not run shell commands or code. I can look at data, train, evaluate, export and delete "
     "runs, each through a tool that checks first."
 )
+NO_TROUBLE_SEEN = (
+    "There is no run to look into yet. Tell me what you see, paste the log here, or name a log "
+    "file: I read runs that were made elsewhere too."
+)
+MASK = (
+    "Why some of it is masked: the model shall learn to give the answer, not to write the "
+    "question, so only the answer and the token that ends it count for the loss. What the person "
+    "writes, the template's marks and the filling of a batch are masked. The gate refuses a batch "
+    "in which all or nothing is masked, or whose end is never trained. The data page and "
+    "`luthier inspect --lens` show it token by token."
+)
 NOTHING_WAITS = "Nothing waits for a yes at the moment. Say what you would like to do."
 IMAGES = (
     "I tune text models only: not images, audio or video. With text in a CSV or JSONL file I can "

@@ -11,7 +11,14 @@ from assistant.brains.guided.cues import ENOUGH
 from assistant.brains.guided.likely import likely_intent
 from assistant.brains.guided.negations import cut_negations
 from assistant.brains.guided.patterns import phrase
-from assistant.brains.guided.weighing import ACTS, is_question, score, settle, weaken_acts
+from assistant.brains.guided.weighing import (
+    ACTS,
+    is_question,
+    score,
+    settle,
+    strongest,
+    weaken_acts,
+)
 from assistant.brains.guided.wishes import Understanding, Wish
 from assistant.brains.guided.wording import Utterance
 
@@ -99,7 +106,7 @@ def read_clause(clause: str) -> tuple[Wish | None, set[str]]:
         weaken_acts(scores, kept)
     settle(scores, kept)
     scores.setdefault("explain", 0.0)
-    intent = max(scores, key=lambda name: scores[name])
+    intent = strongest(scores, kept)
     if (
         scores[intent] < ENOUGH
         and question

@@ -11,11 +11,22 @@ from collections.abc import Callable
 from functools import cached_property
 
 from assistant.brains.guided.cues import ENOUGH, load_cues
+from assistant.brains.guided.likely import likely_intent
 from assistant.brains.guided.patterns import phrase
 
 Scores = dict[str, float]
 ACTS = frozenset({"start", "prepare", "forget", "cancel", "resume", "export"})
 _WEAK_PREPARE = 2.4
+_PLAIN_SYMPTOM = 3.0
+_LESS_THAN_TROUBLE = frozenset(
+    {"show", "evaluate", "explain", "hardware", "estimate", "start", "inspect", "help"}
+)
+_UNSURE = 0.35
+_RESEMBLANCE_DECIDES = frozenset(
+    {"inspect", "recommend", "estimate", "models", "hardware", "explain", "jobs", "show"}
+    | {"diagnose", "compare", "evaluate", "report", "help"}
+)
+"""Wishes that change nothing, between which resemblance may decide."""
 
 
 class Clause:
@@ -59,7 +70,7 @@ def is_question(clause: str) -> bool:
     asks = re.search(r"\b(?:should|what|which|how)\b.*\?$", clause)
     if phrase("REQUEST").search(clause) and not asks:
         return False
-    return bool(phrase("QUESTION").search(clause))
+    return bool(phrase("QUESTION").search(clause) or phrase("ASKS_AT_LAST").search(clause))
 
 
 def weaken_acts(scores: Scores, clause: str) -> None:
@@ -83,6 +94,16 @@ def settle(scores: Scores, clause: str) -> None:
     words = Clause(clause)
     for rule in _RULES:
         rule(scores, words)
+
+
+def strongest(scores: Scores, clause: str) -> str:
+    """Return the wish that most speaks for; where two are near, the one that it resembles."""
+    best = max(scores, key=lambda name: scores[name])
+    near = {name for name, value in scores.items() if value >= max(ENOUGH, scores[best] - _UNSURE)}
+    if len(near) > 1 and near <= _RESEMBLANCE_DECIDES:
+        guess = likely_intent(clause)
+        return guess if guess in near else best
+    return best
 
 
 def _a_run_or_a_file(scores: Scores, words: Clause) -> None:
@@ -189,6 +210,51 @@ def _preparing_or_training(scores: Scores, words: Clause) -> None:
         scores.pop("start")
 
 
+def _trouble(scores: Scores, words: Clause) -> None:
+    """A symptom is a trouble where it is told of a run; asked ahead it is a price, of data a look."""
+    if "diagnose" not in scores:
+        return
+    asks = is_question(words.text)
+    if (scores.get("cancel", 0) >= ENOUGH and not asks) or (
+        "estimate" in scores and (words.speaks_of("AHEAD") or not words.speaks_of("SYMPTOM"))
+    ):
+        scores.pop("diagnose")
+    elif asks and words.speaks_of("IN_GENERAL") and not words.speaks_of("OF_ONES_OWN"):
+        scores["explain"] = max(scores.get("explain", 0), scores.pop("diagnose"))
+    elif _is_of_data(scores, words):
+        scores.pop("diagnose")
+        scores["inspect"] = max(scores.get("inspect", 0), 2.4)
+    elif scores["diagnose"] >= _PLAIN_SYMPTOM:
+        most = max((s for name, s in scores.items() if name in _LESS_THAN_TROUBLE), default=0)
+        scores["diagnose"] = max(scores["diagnose"], most + 0.1)
+
+
+def _is_of_data(scores: Scores, words: Clause) -> bool:
+    if words.names_job or words.says(
+        "runs?|training|tuning|models?|loss|memory|log|answers?|trained"
+    ):
+        return False
+    return words.names_file or "inspect" in scores
+
+
+def _several_runs(scores: Scores, words: Clause) -> None:
+    """A search is a training, though the best settings are asked for; runs side by side are not judged."""
+    if "start" in scores and words.speaks_of("SEARCH") and not is_question(words.text):
+        scores["start"] = max(scores["start"], scores.get("recommend", 0) + 0.1)
+    if scores.get("compare", 0) >= _PLAIN_SYMPTOM:
+        for other in ("evaluate", "explain", "show", "jobs", "recommend", "try"):
+            if other in scores:
+                scores[other] = min(scores[other], scores["compare"] - 0.1)
+
+
+def _asks_rather(scores: Scores, words: Clause) -> None:
+    """Nouns with a question mark, such as `memory for dora on it?`, are no wish to train."""
+    asks = words.text.rstrip().endswith("?") and not words.speaks_of("REQUEST")
+    told = {"estimate", "recommend", "explain"} & {k for k, v in scores.items() if v >= ENOUGH}
+    if asks and told and "start" in scores and not re.match(r"(?:please )?\w*train", words.text):
+        scores.pop("start")
+
+
 def _lists(scores: Scores, words: Clause) -> None:
     if {"jobs", "inspect"} <= scores.keys() and not words.names_file:
         scores["jobs"] += 1
@@ -210,5 +276,8 @@ _RULES: tuple[Callable[[Scores, Clause], None], ...] = (
     _a_model_there_is,
     _preparing_or_training,
     _lists,
+    _trouble,
+    _several_runs,
+    _asks_rather,
 )
 """In this order: each sees what the ones before it left."""

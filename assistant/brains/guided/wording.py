@@ -4,6 +4,9 @@ What stands in a file name or in a quotation is never read as a wish: before any
 understood, it is replaced by a mark such as `file0` or `quote1`.
 """
 
+# Patterns are easier to check in one line than wrapped.
+# ruff: noqa: E501
+
 from __future__ import annotations
 
 import re
@@ -14,6 +17,12 @@ from assistant.brains.guided.lexicon import NUMBERS, repaired
 
 _FENCE_LINES = re.compile(r"^[ \t]*>.*$", re.M)
 _FENCE_BLOCK = re.compile(r"```.*?(?:```|\Z)", re.S)
+_LOG_LINES = re.compile(
+    r"^(?:[ \t]*(?:Traceback \(most recent|File \".*\", line \d|\[?\d{4}-\d\d-\d\d[ T]|\[rank\d|"
+    r"\{'(?:loss|eval_loss|train_loss)'|(?:[\w.]+\.)?\w*(?:Error|Exception): |Epoch \d|step[ =:]*\d|"
+    r"(?:ERROR|WARNING|INFO|WARN)\b|\d{1,3}%\|).*(?:\n|$))+",
+    re.M,
+)
 _QUOTES = re.compile(
     r"\"([^\"\n]{1,2000})\"|“([^”\n]{1,2000})”|«([^»\n]{1,2000})»|„([^“”\n]{1,2000})[“”]"
     r"|(?<![\w'])'([^'\n]{2,2000})'(?![\w'])|`([^`\n]{1,2000})`|‘([^’\n]{2,2000})’(?!\w)"
@@ -32,7 +41,9 @@ _HUB = re.compile(
     r"(?<![\w@/.~-])(?=[\w.-]*[A-Za-z])[A-Za-z0-9][\w.-]{1,60}/(?=[\w.-]*[A-Za-z])[\w.-]*[\w]"
     r"(?::\w+(?:\[[^\]\s]*\])?)?(?![\w/])"
 )
-_NOT_HUB = re.compile(r"(?i)and/or|input/output|he/she|s/he|w/o|in/out|yes/no|n/a|his/her|on/off")
+_NOT_HUB = re.compile(
+    r"(?i)[\w.$€£]+/(?:h|hr|hrs|hour|s|sec|min|day|month|epoch|step|it)|and/or|input/output|he/she|s/he|w/o|in/out|yes/no|n/a|his/her|on/off"
+)
 _JOB = re.compile(r"(?<![\w-])[a-z][a-z0-9_]*(?:-[a-z0-9_]+)*-\d{1,6}(?![\w.-]*\w)", re.I)
 _NOT_JOB = re.compile(
     r"(?i)(?:zero|phi|gpt|llama|int|fp|bf|fp|nf|f|gpt|t|top|bert|zephyr|gemma|qwen|mistral|rank|"
@@ -49,7 +60,7 @@ class Utterance:
         raw: The message as it was typed.
         plain: Lower-case words, slips repaired, numbers as digits, names as marks.
         paths, quotes, jobs, hubs: What the marks `file0`, `quote0`, `job0`, `hub0` stand for.
-        has_block: A quoted block or code was left out.
+        blocks: What was left out: code, quoted lines and lines of a log.
     """
 
     raw: str
@@ -58,7 +69,7 @@ class Utterance:
     quotes: tuple[str, ...] = ()
     jobs: tuple[str, ...] = ()
     hubs: tuple[str, ...] = ()
-    has_block: bool = False
+    blocks: tuple[str, ...] = ()
 
     def value(self, mark: str) -> str:
         """Return what a mark stands for."""
@@ -93,8 +104,11 @@ def read(raw: str, *, names: Sequence[str] = (), jobs: Sequence[str] = ()) -> Ut
     """
     marks = _Marks()
     text = raw.replace("’", "'").replace("–", "-").replace("—", " - ").replace("\u00a0", " ")
-    unblocked = _FENCE_LINES.sub(" ", _FENCE_BLOCK.sub(" ", text))
-    has_block = unblocked != text
+    blocks: list[str] = []
+    unblocked = text
+    for pattern in (_FENCE_BLOCK, _FENCE_LINES, _LOG_LINES):
+        blocks += [match[0].strip("`> \n\t") for match in pattern.finditer(unblocked)]
+        unblocked = pattern.sub(" ", unblocked)
     text = _mark_quotes(unblocked, marks, names, jobs)
     text = _mark_names(text, marks, names, jobs)
     text = _PATH.sub(lambda m: marks.put("file", m[0]), text)
@@ -110,7 +124,7 @@ def read(raw: str, *, names: Sequence[str] = (), jobs: Sequence[str] = ()) -> Ut
         quotes=tuple(marks.quotes),
         jobs=tuple(marks.jobs),
         hubs=tuple(marks.hubs),
-        has_block=has_block,
+        blocks=tuple(blocks),
     )
 
 
@@ -166,7 +180,10 @@ _REWRITES: tuple[tuple[str, str], ...] = (
     (r"\beval(?:uation)?[_-](fraction|split|size)\b", r"eval \1"),
     (r"\b(int|fp|bf|nf)[- ](\d+)\b", r"\1\2"),
     (r"\b(\d+)[- ]?bits?\b", r"\1bit"),
-    (r"\bzero[- ]?([0-3])\b", r"zero\1"),
+    (r"\bzero[- ]?(?:stage[- ]?)?([0-3])\b", r"zero\1"),
+    (r"(?<!point )\bzero[- ](?:stage[- ])?one\b", "zero1"),
+    (r"(?<!point )\bzero[- ](?:stage[- ])?two\b", "zero2"),
+    (r"(?<!point )\bzero[- ](?:stage[- ])?three\b", "zero3"),
     (r"\bcan not\b|\bcannot\b", "can't"),
     (r"\bdo not\b", "don't"),
     (r"\bdoes not\b", "doesn't"),
@@ -186,7 +203,7 @@ _NUMBER_WORD = re.compile(
 )
 _ONE = re.compile(
     r"\b(rank|alpha|batch size|batch|epochs?|size|only|to|just|of|for) (?:one)\b"
-    r"(?= *(?:$|[,.;!?]|epochs?|pass|hours?|minutes?|steps?|gpus?|cards?|rows?))"
+    r"(?= *(?:$|[,.;!?]|and\b|then\b|please\b|instead\b|epochs?|pass|hours?|minutes?|steps?|gpus?|cards?|rows?))"
     r"|(?<!is )(?<!what's )(?<!are )(?<!was )(?<!does )\b(?:one|a single|single|an?)\b"
     r"(?= (?:full |more )?(?:epochs?|pass)\b)"
     r"|\b(?:one|a single)\b(?= (?:hours?|minutes?|steps?|gpus?|cards?)\b)"

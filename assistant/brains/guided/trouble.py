@@ -1,0 +1,98 @@
+"""A sick run: which one is meant, what was pasted of it, and the cure that is offered."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from assistant.brains.guided.patterns import phrase
+from assistant.brains.guided.plan import Offered, Plan
+from assistant.brains.guided.runs import find_job, named_jobs
+from assistant.brains.guided.slots import Args, named_paths, only_offered
+from assistant.brains.guided.starting import plan_start
+from assistant.brains.guided.talk import NO_TROUBLE_SEEN
+from assistant.brains.guided.view import Done, View
+from assistant.brains.guided.wishes import Wish
+
+_LOG_FILE = re.compile(r"\.(?:log|txt|out|err)$", re.I)
+_STATE_FILE = re.compile(r"\.jsonl?$", re.I)
+_AFTER_THE_WORD = re.compile(
+    r"(?is)\b(?:log|traceback|error|output|message|this|following|got|says?|shows?)\b[^\n:]{0,40}:\s*(\S.{12,})$"
+)
+_MOST_LOG = 20_000
+_FAILED = ("failed", "lost", "interrupted")
+_LIVE = ("running", "queued")
+
+
+def diagnose(view: View, wish: Wish, offered: Offered) -> Plan:
+    """Ask what is wrong, with the run, the log or the words there are."""
+    args = only_offered(_evidence(view, wish), offered["diagnose_run"])
+    if not args or (set(args) == {"question"} and not phrase("SYMPTOM").search(view.said.plain)):
+        return Plan(reply=NO_TROUBLE_SEEN)
+    memo = {"job": args["job"]} if "job" in args else {}
+    return Plan(calls=[("diagnose_run", args)], memo=memo)
+
+
+def _evidence(view: View, wish: Wish) -> Args:
+    words = " ".join(view.typed.split())[:2000]
+    files = [path for path in named_paths(view) if _LOG_FILE.search(path)]
+    streams = [path for path in named_paths(view) if _STATE_FILE.search(path)]
+    named = named_jobs(view)
+    if named:
+        args: Args = {"job": named[0], "question": words}
+        return {**args, "log": pasted_log(view)}
+    if files:
+        return {"log": files[0], "question": words}
+    if log := pasted_log(view):
+        return {"log": log, "question": words[:300]}
+    if streams and "events" in words:
+        return {"events": streams[0], "question": words}
+    return {"job": _sick_job(view, wish), "question": words}
+
+
+def pasted_log(view: View) -> str | None:
+    """Return what a message quotes of a log."""
+    if view.said.blocks:
+        return "\n".join(view.said.blocks)[:_MOST_LOG]
+    if not phrase("OF_A_LOG").search(view.typed):
+        return None
+    match = _AFTER_THE_WORD.search(view.typed)
+    return (match[1] if match else view.typed).strip()[:_MOST_LOG]
+
+
+def _sick_job(view: View, wish: Wish) -> str | None:
+    """Return the run that the symptom fits: a crash a failed one, slowness a live one."""
+    runs = view.trainings
+    if not runs:
+        return None
+    described, _ = find_job(view, "diagnose")
+    broke = phrase("BROKE").search(view.said.plain)
+    states = _FAILED if broke else _LIVE if phrase("SLOW").search(view.said.plain) else ()
+    fitting = [job["id"] for job in runs if job["state"] in states]
+    if fitting and described not in fitting:
+        return str(view.focus) if view.focus in fitting else str(fitting[0])
+    return described or str(runs[0]["id"])
+
+
+def offer_of(view: View, done: Done) -> dict[str, Any] | None:
+    """Return what a diagnosis offers to do, to be taken up with one word."""
+    for cause in done.artifact.get("causes", [])[:1]:
+        cure = cause.get("cure", {})
+        if cure.get("arguments"):
+            return {
+                "tool": cure.get("capability", "start_training"),
+                "args": cure["arguments"],
+                "asked": True,
+            }
+    return None
+
+
+def take_cure(view: View, offered: Offered, offer: dict[str, Any], values: Args) -> Plan | None:
+    """Do what a diagnosis offered, with what the person changed of it."""
+    tool = offer["tool"]
+    if tool not in offered:
+        return None
+    args = {**offer["args"], **values}
+    if tool == "start_training":
+        return plan_start(view, offered, args, args.get("path"), look=False)
+    return Plan(calls=[(tool, only_offered(args, offered[tool]))])
