@@ -99,8 +99,8 @@ def test_another_file_is_judged_in_slices(ctx: Context, run: JobRecord) -> None:
     )
     assert again.n == 60
     assert again.job == job.id
-    assert {part.column for part in again.slices} == {"half"}
-    assert sum(part.n for part in again.slices) == 60
+    assert {part.column for part in again.slices} >= {"half", "label", "length"}
+    assert sum(part.n for part in again.slices if part.column == "half") == 60
 
 
 def test_rows_that_were_trained_on_prove_nothing(ctx: Context, run: JobRecord) -> None:

@@ -35,16 +35,40 @@ def evaluate_model(
     limit: Annotated[
         int | None, Field(description="Judge on at most so many rows.", ge=1, le=10_000_000)
     ] = None,
+    against: Annotated[
+        str | None,
+        Field(
+            description="Another run to compare with on the same rows; the base if left out.",
+            max_length=100,
+        ),
+    ] = None,
+    pattern: Annotated[
+        str | None,
+        Field(description="Regular expression that a good answer contains.", max_length=1000),
+    ] = None,
+    metric: Annotated[
+        str | None,
+        Field(description="Name of an installed business metric.", max_length=200),
+    ] = None,
+    benchmark: Annotated[
+        str | None,
+        Field(
+            description="Task file (YAML) of an established benchmark, run offline.",
+            max_length=1000,
+        ),
+    ] = None,
     *,
     ctx: Context,
 ) -> EvaluationReport:
     """Say whether tuning was worth it: the tuned model against its base on held-out rows.
 
-    Gives accuracy and F1 (or loss and perplexity) of both with intervals, a simple yardstick,
-    the rows that changed most, and one verdict: ship, promising, no gain, regressed, cannot tell.
+    Gives the measures of the task (accuracy and F1, exact match, BLEU, ROUGE, entity F1,
+    preferences, perplexity) of both with intervals, a simple yardstick, what was forgotten, the
+    rows that changed most, and one verdict: ship, promising, no gain, regressed, cannot tell.
     Rows that were trained on are left out and counted.
     """
     # Late: the store imports pandas, and `luthier --help` needs none of it.
-    from tools.evaluate.request import evaluate  # noqa: PLC0415
+    from tools.evaluate.request import Wish, evaluate  # noqa: PLC0415
 
-    return evaluate(ctx, job, path=path, slice_column=slice_column, limit=limit)
+    wish = Wish(path, slice_column, limit, against, pattern, metric, benchmark)
+    return evaluate(ctx, job, wish)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -51,16 +51,23 @@ class Samples(BaseModel):
     regressions: tuple[RowSample, ...] = ()
 
 
+_ALWAYS_SLICED = frozenset({"label", "length", "language"})
+
+
 class Judgement(BaseModel):
     """Base against tuned on the same rows.
 
     Attributes:
         n: Rows that were judged.
         excluded: Rows left out because the model was trained on them.
+        near_duplicates: Rows that nearly repeat one that was trained on; they are judged.
         truncated: Rows whose prompt was cut to fit the model's context.
         primary: The measure that the verdict rests on.
         metrics: Model (`base`, `tuned`, `tfidf`, `majority`) → measure → estimate.
-        confusion: Rows by expected label, columns by the tuned model's label, as in `labels`.
+        baseline: What the tuned model is compared with: `base`, or the id of another run.
+        confusion: Rows by expected label, columns by the tuned model's, as in `confusion_labels`.
+        forgetting: General text, in nats per token; below zero the tuned model lost some of it.
+        base_reused: The base's scores come from an earlier evaluation of the same rows.
         chose_checkpoint: The same rows chose which checkpoint was kept.
     """
 
@@ -71,15 +78,19 @@ class Judgement(BaseModel):
     path: str | None
     n: int
     excluded: int = 0
+    near_duplicates: int = 0
     truncated: int = 0
-    primary: Literal["accuracy", "loss"]
+    primary: str
     metrics: dict[str, dict[str, Estimate]]
-    baseline: Literal["base"] = "base"
+    baseline: str = "base"
     difference: Difference | None
     differences: tuple[Difference, ...] = ()
     slices: tuple[SliceResult, ...] = ()
     labels: tuple[LabelScore, ...] = ()
+    confusion_labels: tuple[str, ...] = ()
     confusion: tuple[tuple[int, ...], ...] = ()
+    forgetting: Difference | None = None
+    base_reused: bool = False
     samples: Samples = Field(default_factory=Samples)
     chose_checkpoint: bool = False
     notes: tuple[str, ...] = ()
@@ -104,7 +115,14 @@ class Judgement(BaseModel):
             values["majority_share"] = self.metrics["majority"]["accuracy"].value
         if self.difference:
             values["difference"] = self.difference.model_dump(mode="json")
+        if self.forgetting:
+            values["forgetting"] = self.forgetting.model_dump(mode="json")
+        values["near_duplicates"] = self.near_duplicates
+        values["excluded"] = self.excluded
+        values["primary"] = self.primary
         for part in self.slices:
+            if part.column in _ALWAYS_SLICED:
+                continue
             values.setdefault("slices", {})[part.value] = {
                 "n": part.n,
                 "base": part.base.value,

@@ -35,13 +35,18 @@ class EvaluationReport(Report):
     task: str | None = None
     n: int | None = None
     excluded: int = 0
+    near_duplicates: int = 0
+    primary: str | None = None
     metrics: dict[str, dict[str, Estimate]] = Field(default_factory=dict)
     baseline: str = "base"
     difference: Difference | None = None
     differences: tuple[Difference, ...] = ()
     slices: tuple[SliceResult, ...] = ()
     labels: tuple[LabelScore, ...] = ()
+    confusion_labels: tuple[str, ...] = ()
     confusion: tuple[tuple[int, ...], ...] = ()
+    forgetting: Difference | None = None
+    base_reused: bool = False
     samples: Samples = Samples()
     notes: tuple[str, ...] = ()
     votes: Tally | None = None

@@ -2,58 +2,109 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 
 from tools.context import Context
 from tools.datasets.manifest import read_manifest
-from tools.errors import BadInput, Conflict, NotFound
+from tools.errors import BadInput, Conflict, NotFound, Unavailable
 from tools.evaluate.judgement import Judgement
 from tools.evaluate.report import EvaluationReport, from_judgement
 from tools.evaluate.stored import stored_judgement
 from tools.evaluate.votes import count_votes, with_people
 from tools.history.jobs import JobRecord
-from tools.history.spec import UNFINISHED, EvaluationSpec
+from tools.history.spec import UNFINISHED, EvaluationSpec, JobState
 from tools.jobs.find import find_job
 from tools.jobs.launch import submit
+from tools.jobs.resume import resume
 from tools.paths import resolve_input
 
+METRICS_GROUP = "luthier.metrics"
+"""Entry points of installed business metrics: functions of an answer and what was expected."""
+_STOPPED: tuple[JobState, ...] = ("interrupted", "lost", "cancelled")
 
-def evaluate(
-    ctx: Context,
-    job: str,
-    *,
-    path: str | None = None,
-    slice_column: str | None = None,
-    limit: int | None = None,
-) -> EvaluationReport:
-    """Return the judgement where there is one, else start the job that makes it.
+
+@dataclass(frozen=True)
+class Wish:
+    """What a person asks for beyond the run itself.
+
+    Attributes:
+        path: Data file to judge on; the run's own held-out rows if None.
+        against: Another run to compare with, instead of the base.
+        pattern: Regular expression that a good answer contains.
+        metric: Installed business metric.
+        benchmark: Task file of an established benchmark.
+    """
+
+    path: str | None = None
+    slice_column: str | None = None
+    limit: int | None = None
+    against: str | None = None
+    pattern: str | None = None
+    metric: str | None = None
+    benchmark: str | None = None
+
+
+def evaluate(ctx: Context, job: str, wish: Wish) -> EvaluationReport:
+    """Return the judgement where there is one, else start (or resume) the job that makes it.
 
     Raises:
         NotFound: There is no such run.
-        Conflict: The run has no result to judge.
-        BadInput: A slice is asked for without a file to take its column from.
+        Conflict: The run has no result to judge, or the other run learned something else.
+        BadInput: A slice is asked for without a file to take its column from, or the pattern or
+            the metric cannot be used.
+        Unavailable: The benchmark needs a part that is not installed.
     """
     training = finished_training(ctx, job)
-    if slice_column and not path:
-        raise BadInput(
-            "A slice needs a file: the prepared rows carry no other columns.",
-            hint="Name the file with `path`; it has to hold that column.",
-        )
-    if path is None and limit is None:
+    _check(wish)
+    if wish == Wish():
         at_end = stored_judgement(ctx, training)
         if at_end:
             return _told(ctx, at_end, training, training)
-    spec = _spec(ctx, training, path=path, slice_column=slice_column, limit=limit)
+    spec = _spec(ctx, training, wish)
     made = _made_before(ctx, training, spec)
     record = made or submit(
         ctx,
         spec,
-        name=f"{training.spec.dataset.partition('@')[0]}-eval",  # type: ignore[union-attr]
+        name=f"{training.training.dataset.partition('@')[0]}-eval",
         parent=training.id,
         thread_id=ctx.thread_id,
         predicted=_predicted(training),
     )
     return _report(ctx, record, training)
+
+
+def _check(wish: Wish) -> None:
+    if wish.slice_column and not wish.path:
+        raise BadInput(
+            "A slice needs a file: the prepared rows carry no other columns.",
+            hint="Name the file with `path`; it has to hold that column.",
+        )
+    if wish.pattern is not None:
+        # Late: only who names a pattern needs the library.
+        import regex  # noqa: PLC0415
+
+        try:
+            regex.compile(wish.pattern)
+        except regex.error as error:
+            raise BadInput(
+                f"The pattern is no regular expression: {error}.",
+                hint="Correct it, or put a backslash before signs that are meant literally.",
+            ) from error
+    if wish.metric is not None:
+        known = sorted(point.name for point in entry_points(group=METRICS_GROUP))
+        if wish.metric not in known:
+            raise BadInput(
+                f"No metric {wish.metric!r} is installed; there is: {', '.join(known) or 'none'}.",
+                hint=f"Install a package with an entry point of that name in {METRICS_GROUP!r}.",
+            )
+    if wish.benchmark is not None and find_spec("lm_eval") is None:
+        raise Unavailable(
+            "Benchmarks need lm-evaluation-harness, which is not installed.",
+            hint='Install it with `pip install "luthier[benchmarks]"`, then try again.',
+        )
 
 
 def finished_training(ctx: Context, job: str) -> JobRecord:
@@ -115,39 +166,56 @@ def result_of(ctx: Context, record: JobRecord) -> Path:
     )
 
 
-def _spec(
-    ctx: Context,
-    training: JobRecord,
-    *,
-    path: str | None,
-    slice_column: str | None,
-    limit: int | None,
-) -> EvaluationSpec:
+def _spec(ctx: Context, training: JobRecord, wish: Wish) -> EvaluationSpec:
     plan = training.training
     result_of(ctx, training)
     manifest = read_manifest(ctx.settings.dataset_folder(plan.dataset))
-    file = str(resolve_input(ctx, path)) if path else None
     return EvaluationSpec(
         job=training.id,
         dataset=plan.dataset,
         split="test" if manifest.splits.get("test") else "validation",
-        path=file,
-        slice_column=slice_column,
-        limit=limit,
+        path=str(resolve_input(ctx, wish.path)) if wish.path else None,
+        slice_column=wish.slice_column,
+        limit=wish.limit,
+        against=_rival(ctx, training, wish.against) if wish.against else None,
+        pattern=wish.pattern,
+        metric=wish.metric,
+        benchmark=str(resolve_input(ctx, wish.benchmark)) if wish.benchmark else None,
         seed=plan.seed,
     )
 
 
+def _rival(ctx: Context, training: JobRecord, against: str) -> str:
+    other = finished_training(ctx, against)
+    result_of(ctx, other)
+    if other.id == training.id:
+        raise BadInput(f"{training.id} cannot be compared with itself.", hint="Name another run.")
+    spoken = {"prompt_completion", "chat", "text"}
+    if not {other.training.objective, training.training.objective} <= spoken:
+        raise Conflict(
+            "Only models that answer in words can be compared with each other on the same rows.",
+            hint="Judge each of them against its base, and compare the differences.",
+        )
+    return other.id
+
+
 def _made_before(ctx: Context, training: JobRecord, spec: EvaluationSpec) -> JobRecord | None:
-    """Return a job that judges or judged exactly this; a file that changed since counts anew."""
-    states = [*UNFINISHED, "succeeded"]
+    """Return a job that judges or judged exactly this; a file that changed since counts anew.
+
+    One that was stopped or killed goes on from the rows it has scored.
+    """
+    states: list[JobState] = [*UNFINISHED, "succeeded", *_STOPPED]
     for record in ctx.store.jobs.find(states=states, kinds=["evaluate"], parent=training.id):
         if record.spec != spec:
             continue
         if record.state in UNFINISHED:
             return record
         changed = spec.path and Path(spec.path).stat().st_mtime > record.created_at.timestamp()
-        if not changed and stored_judgement(ctx, record):
+        if changed:
+            continue
+        if record.state in _STOPPED:
+            return resume(ctx, record)
+        if stored_judgement(ctx, record):
             return record
     return None
 

@@ -9,7 +9,7 @@ from tools.context import Context
 from tools.errors import Conflict
 from tools.history.events import AttemptChanged
 from tools.history.jobs import JobRecord
-from tools.history.spec import UNFINISHED, JobState, SearchSpec, TrainingSpec
+from tools.history.spec import UNFINISHED, EvaluationSpec, JobState, SearchSpec, TrainingSpec
 from tools.jobs.checkpoints import CheckpointManifest, latest_checkpoint
 from tools.jobs.ending import CANCEL_FILE, EXIT_FILE
 from tools.jobs.launch import admit, start
@@ -68,7 +68,8 @@ def resume(ctx: Context, record: JobRecord, *, at_once: bool = False) -> JobReco
     if not ctx.store.jobs.set_state(record.id, "queued", expected=stopped, reason="resumed"):
         raise Conflict(f"{record.id} was just resumed elsewhere.", hint="Look at its state.")
     number = 2 + len(ctx.store.jobs.events(record.id, kinds=["attempt"]))
-    reason = f"resumed from step {found.step}" if found else "resumed with the next trial"
+    what = "the next trial" if record.kind == "search" else "the rows not scored yet"
+    reason = f"resumed from step {found.step}" if found else f"resumed with {what}"
     ctx.store.jobs.append(record.id, [AttemptChanged(number=number, changes={}, reason=reason)])
     if at_once:
         start(ctx, ctx.store.jobs.get(record.id))
@@ -82,13 +83,14 @@ def why_not_resumable(
 ) -> tuple[str, CheckpointManifest | None]:
     """Return why a job cannot go on, or an empty text and the checkpoint it would start from.
 
-    A search goes on with its next trial and needs no checkpoint.
+    A search goes on with its next trial and an evaluation with the rows it has not scored; neither
+    needs a checkpoint.
 
     Args:
         thorough: Compare every digest of the checkpoint; otherwise only sizes.
     """
     spec = record.spec
-    if not isinstance(spec, TrainingSpec | SearchSpec):
+    if not isinstance(spec, TrainingSpec | SearchSpec | EvaluationSpec):
         return "only training runs leave checkpoints.", None
     if record.forgotten_at:
         return "its files were deleted.", None
@@ -100,6 +102,8 @@ def why_not_resumable(
     if refused_by:
         return f"the {refused_by} gate refused it, and would again.", None
     folder = ctx.settings.job_folder(record.id)
+    if isinstance(spec, EvaluationSpec):
+        return "", None
     if isinstance(spec, SearchSpec):
         return _why_search_stays(record, folder), None
     found = latest_checkpoint(folder, plan_hash=record.plan_hash, thorough=thorough)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from tools.datasets.prepare import map_file
 from tools.datasets.source import open_source
 from tools.errors import BadInput
 from tools.work.encode import messages_of
+from tools.work.overlap import Overlap
 
 Row = dict[str, Any]
-_WINDOW = 512
+_WINDOW = 256
 _MOST_SLICES = 8
 _LEAST_IN_SLICE = 5
 
@@ -33,6 +35,8 @@ class HeldOut:
         n: Rows that are judged.
         excluded: Rows left out because their prompt was trained on.
         unusable: Rows without an answer to compare with.
+        near: Places (0 to n) of rows that nearly repeat a row that was trained on.
+        fingerprint: Hash of the rows that are judged: prompts and answers, in order.
     """
 
     n: int
@@ -40,6 +44,8 @@ class HeldOut:
     unusable: int
     _all: Callable[[], Iterator[Row]] = field(repr=False)
     _chosen: frozenset[int] = field(repr=False)
+    near: frozenset[int] = frozenset()
+    fingerprint: str = ""
 
     def rows(self) -> Iterator[Row]:
         """Give the rows one by one."""
@@ -48,14 +54,18 @@ class HeldOut:
                 yield row
 
     def sample(self, most: int) -> list[int]:
-        """Return the places of at most so many rows, spread evenly over all."""
-        count = min(most, self.n)
-        return [i * self.n // count for i in range(count)]
+        """Return the places of at most so many rows, drawn at random and always the same.
+
+        The first of them are a fair sample as well, should time run out.
+        """
+        drawn = np.random.default_rng(self.n).permutation(self.n)
+        return [int(place) for place in drawn[: min(most, self.n)]]
 
     def pick(self, places: list[int]) -> list[Row]:
-        """Return the rows at these places."""
+        """Return the rows at these places, in the order of the places."""
         wanted = set(places)
-        return [row for i, row in enumerate(self.rows()) if i in wanted]
+        found = {i: row for i, row in enumerate(self.rows()) if i in wanted}
+        return [found[i] for i in places]
 
     def windows(self) -> Iterator[list[Row]]:
         """Give the rows in lists, so that memory does not grow with their number."""
@@ -79,11 +89,15 @@ def held_out(
     limit: int | None,
     seed: int,
     keep_trained: bool = False,
+    also_trained: Sequence[Path] = (),
+    prompts_alone: bool = False,
 ) -> HeldOut:
     """Choose the rows: of a split, or of another file in the form of the dataset.
 
     Args:
         keep_trained: Also take rows that were trained on; for checks that judge no quality.
+        also_trained: Training rows of other models that take part in the comparison.
+        prompts_alone: Rows need no expected answer, because rewards judge what is said.
 
     Raises:
         BadInput: No row has an answer, so nothing can be judged.
@@ -94,12 +108,12 @@ def held_out(
             return iter(map_file(path, manifest, columns=columns))
         return parquet_rows(manifest.split_file(folder, split))
 
-    training = [] if keep_trained else parquet_rows(manifest.split_file(folder, "train"))
-    trained = {digest_of(row) for row in training}
+    training = [] if keep_trained else [manifest.split_file(folder, "train"), *also_trained]
+    trained = {digest_of(row) for file in training for row in parquet_rows(file)}
     clean: list[int] = []
     excluded = unusable = 0
     for i, row in enumerate(every_row()):
-        if "text" not in row and not messages_of(row)[1]:
+        if not answerable(row) and not (prompts_alone and row.get("prompt")):
             unusable += 1
         elif digest_of(row) in trained:
             excluded += 1
@@ -113,7 +127,30 @@ def held_out(
     if limit is not None and limit < len(clean):
         rng = np.random.default_rng(seed)
         clean = sorted(rng.choice(clean, size=limit, replace=False).tolist())
-    return HeldOut(len(clean), excluded, unusable, every_row, frozenset(clean))
+    rows = HeldOut(len(clean), excluded, unusable, every_row, frozenset(clean))
+    return rows if keep_trained else _looked_over(rows, training)
+
+
+def _looked_over(rows: HeldOut, training: Sequence[Path]) -> HeldOut:
+    """Find the rows that nearly repeat training rows, and name the rows by their content."""
+    overlap = Overlap(asked_of(row) for file in training for row in parquet_rows(file))
+    content = hashlib.blake2b(digest_size=16)
+    near: set[int] = set()
+    for place, row in enumerate(rows.rows()):
+        said = {key: value for key, value in row.items() if key != "row"}
+        content.update(json.dumps(said, sort_keys=True, default=str).encode() + b"\n")
+        if overlap.resembles(asked_of(row)):
+            near.add(place)
+    return replace(rows, near=frozenset(near), fingerprint=content.hexdigest())
+
+
+def answerable(row: Row) -> bool:
+    """Return whether a row says what would be right."""
+    if "tags" in row or "text" in row:
+        return True
+    if "chosen" in row:
+        return bool(row["chosen"]) and bool(row["rejected"])
+    return bool(messages_of(row)[1])
 
 
 def other_columns(path: Path, manifest: Manifest) -> tuple[str, ...]:
@@ -146,6 +183,13 @@ def digest_of(row: Row) -> bytes:
 
     The answer does not count: a question that was trained on is no test, whatever the answer.
     """
+    asked = " ".join(asked_of(row).lower().split())
+    return hashlib.blake2b(asked.encode(), digest_size=12).digest()
+
+
+def asked_of(row: Row) -> str:
+    """Return what the model is asked, as one text."""
+    if "tokens" in row:
+        return " ".join(map(str, row["tokens"]))
     prompt, _ = messages_of(row)
-    asked = "\x1e".join(m["content"] for m in prompt) if prompt else str(row.get("text", ""))
-    return hashlib.blake2b(" ".join(asked.lower().split()).encode(), digest_size=12).digest()
+    return "\x1e".join(m["content"] for m in prompt) if prompt else str(row.get("text", ""))

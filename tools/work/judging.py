@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from tools.work.answers import greedy_answers
 from tools.work.encode import (
     Encoded,
-    answer_of,
     encode_answers,
     encode_prompt,
     encode_row,
@@ -22,12 +22,12 @@ from tools.work.encode import (
     messages_of,
 )
 from tools.work.heldout import HeldOut, Row
+from tools.work.scorebook import Scorebook
 from tools.work.scoring import Likelihoods, score_answers, score_choices
 
 Tick = Callable[[int], None]
 _CHECKED_ROWS = 8
-_SAMPLE_BATCH = 16
-_SAMPLE_PATIENCE_S = 60.0
+_SAMPLE_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,10 @@ class Exam:
     Attributes:
         labels: Possible labels; those after `known` were never trained on and are never chosen.
         answers: What the model says for each label.
-        sample: Rows that are also answered by generation, spread evenly over all.
-        max_new_tokens: Longest generated answer; 0 where answers are too long to compare.
+        sample: Rows that are also answered by generation, drawn from all.
+        max_new_tokens: Longest generated answer; 0 where there is nothing to answer.
+        share_prompt: A prompt may be encoded once for all labels.
+        patience_s: No further batch of answers is begun after this many seconds.
     """
 
     stops: tuple[int, ...]
@@ -50,6 +52,8 @@ class Exam:
     known: int = 0
     sample: int = 64
     max_new_tokens: int = 0
+    patience_s: float = 90.0
+    share_prompt: bool = True
 
 
 @dataclass
@@ -78,18 +82,21 @@ class Marks:
 
 
 def sit(
-    model: PreTrainedModel,
+    model: Callable[[], PreTrainedModel],
     tokenizer: PreTrainedTokenizerBase,
     rows: HeldOut,
     exam: Exam,
     *,
     tick: Tick,
+    book: Scorebook,
     sample: int | None = None,
 ) -> Marks:
     """Let one model answer. Deterministic.
 
     Args:
+        model: Gives the model; not called where the book holds all scores already.
         tick: Called with the number of rows done since the last call.
+        book: Where scores are kept as they are made, and found after a kill.
         sample: Rows to answer by generation; None means as many as the exam says and time allows.
     """
     sums: list[npt.NDArray[np.float64]] = []
@@ -99,21 +106,37 @@ def sit(
     for number, window in enumerate(rows.windows()):
         if number == 0:
             choices = _fixed_choices(tokenizer, window, exam)
-        if exam.labels:
-            likely, counts, names, cut = _label_window(
-                model, tokenizer, window, exam, choices, tick
-            )
-            marks.labels += names
+        entry = book.get(f"rows {number}")
+        if entry is None:
+            scored = _window(model(), tokenizer, window, exam, choices, tick)
+            entry = book.add(f"rows {number}", scored)
         else:
-            likely, counts, cut = _answer_window(model, tokenizer, window, exam, tick)
-        sums.append(likely)
-        tokens.append(counts)
-        marks.cut += cut
+            tick(len(window))
+        sums.append(np.array(entry["sums"]))
+        tokens.append(np.array(entry["tokens"]))
+        # The same few strings, instead of a copy for every row.
+        marks.labels += [exam.labels[i] for i in entry["labels"]]
+        marks.cut += entry["cut"]
     marks.sums, marks.tokens = np.concatenate(sums), np.concatenate(tokens)
     if exam.max_new_tokens:
-        asked = rows.pick(rows.sample(exam.sample))[:sample]
-        _generate(model, tokenizer, asked, exam, marks)
+        generate(model, tokenizer, rows.pick(rows.sample(exam.sample))[:sample], exam, marks, book)
     return marks
+
+
+def _window(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    window: Sequence[Row],
+    exam: Exam,
+    choices: list[list[int]] | None,
+    tick: Tick,
+) -> dict[str, Any]:
+    labels: list[int] = []
+    if exam.labels:
+        likely, counts, labels, cut = _label_window(model, tokenizer, window, exam, choices, tick)
+    else:
+        likely, counts, cut = _answer_window(model, tokenizer, window, exam, tick)
+    return {"sums": likely.tolist(), "tokens": counts.tolist(), "labels": labels, "cut": cut}
 
 
 def _answer_window(
@@ -135,7 +158,7 @@ def _label_window(
     exam: Exam,
     choices: list[list[int]] | None,
     tick: Tick,
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], list[str], int]:
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], list[int], int]:
     own = [exam.labels.index(str(row["label"])) for row in window]
     if choices is not None:
         room = exam.max_tokens - max(map(len, choices))
@@ -151,8 +174,8 @@ def _label_window(
     index = np.arange(len(window))
     # Where one label begins like another, only the stop tells the two apart.
     means = likely.means if _one_begins_another(exam.labels) else likely.means_without_stop
-    names = [exam.labels[i] for i in means[:, : exam.known].argmax(axis=1)]
-    return likely.sums[index, own], likely.tokens[index, own], names, cut
+    found = means[:, : exam.known].argmax(axis=1).tolist()
+    return likely.sums[index, own], likely.tokens[index, own], found, cut
 
 
 def _one_begins_another(labels: Sequence[str]) -> bool:
@@ -185,7 +208,7 @@ def _fixed_choices(
 ) -> list[list[int]] | None:
     """Return the ids of every label's answer where they are the same after every prompt."""
     found: list[list[int]] | None = None
-    if not exam.labels:
+    if not exam.labels or not exam.share_prompt:
         return None
     for row in window[:_CHECKED_ROWS]:
         prompt = messages_of(row)[0]
@@ -210,28 +233,30 @@ def _encoded(tokenizer: PreTrainedTokenizerBase, row: Row, exam: Exam) -> Encode
     return encoded or Encoded([exam.pad], [exam.stops[0] if exam.stops else exam.pad])
 
 
-def _generate(
-    model: PreTrainedModel,
+def generate(
+    model: Callable[[], PreTrainedModel],
     tokenizer: PreTrainedTokenizerBase,
     rows: Sequence[Row],
     exam: Exam,
     marks: Marks,
+    book: Scorebook,
 ) -> None:
+    """Answer rows by greedy generation, as many as there is time for; adds to the marks."""
     began = time.monotonic()
     room = max(1, exam.max_tokens - exam.max_new_tokens)
     for start in range(0, len(rows), _SAMPLE_BATCH):
-        if time.monotonic() - began > _SAMPLE_PATIENCE_S:
-            return
         batch = rows[start : start + _SAMPLE_BATCH]
-        prompts = [encode_prompt(tokenizer, messages_of(row)[0])[-room:] for row in batch]
-        for answer in greedy_answers(
-            model, prompts, stops=exam.stops, pad=exam.pad, max_new_tokens=exam.max_new_tokens
-        ):
-            text = str(tokenizer.decode(answer.ids, skip_special_tokens=True))
-            marks.said.append(text.strip())
-            marks.stopped += answer.stopped
-
-
-def expected_of(rows: HeldOut) -> list[str]:
-    """Return the expected answers, in order."""
-    return [answer_of(row).strip() for row in rows.rows()]
+        entry = book.get(f"answers {start}")
+        if entry is None or len(entry["said"]) < len(batch):
+            if time.monotonic() - began > exam.patience_s:
+                return
+            prompts = [encode_prompt(tokenizer, messages_of(row)[0])[-room:] for row in batch]
+            found = greedy_answers(
+                model(), prompts, stops=exam.stops, pad=exam.pad,
+                max_new_tokens=exam.max_new_tokens,
+            )  # fmt: skip
+            said = [str(tokenizer.decode(a.ids, skip_special_tokens=True)).strip() for a in found]
+            ended = [int(answer.stopped) for answer in found]
+            entry = book.add(f"answers {start}", {"said": said, "stopped": ended})
+        marks.said += entry["said"][: len(batch)]
+        marks.stopped += sum(entry["stopped"][: len(batch)])

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from tools.evaluate.figures import Estimate
 from tools.work.heldout import HeldOut
 from tools.work.judging import Exam, Marks
 
 
-def notes_on(
-    chose_checkpoint: bool,
-    rows: HeldOut,
-    exam: Exam,
-    labels: Sequence[str],
-    tuned: Marks,
-    metrics: dict[str, dict[str, Estimate]],
-) -> Iterator[str]:
-    """Give the remarks, most important first.
+def notes_on_rows(chose_checkpoint: bool, rows: HeldOut) -> Iterator[str]:
+    """Give the remarks on the rows, most important first.
 
     Args:
         chose_checkpoint: The same rows decided which checkpoint was kept.
-        labels: Expected labels of the rows, for label tasks.
     """
     if chose_checkpoint:
         yield (
@@ -30,15 +22,38 @@ def notes_on(
         )
     if rows.excluded:
         yield f"{rows.excluded:,} rows were left out because they were trained on."
+    if rows.near:
+        yield f"{len(rows.near):,} rows nearly repeat rows that were trained on."
     if rows.unusable:
         yield f"{rows.unusable:,} rows have no answer and were left out."
+
+
+def notes_on_answers(
+    exam: Exam,
+    unseen: int,
+    tuned: Marks,
+    asked: int,
+    metrics: dict[str, dict[str, Estimate]],
+) -> Iterator[str]:
+    """Give the remarks on what was said.
+
+    Args:
+        unseen: Rows whose label was never trained on.
+        asked: Rows that were to be answered by generation.
+    """
     if tuned.cut:
         yield f"{tuned.cut:,} rows were too long for the model; the start of their prompt was cut."
     new = len(exam.labels) - exam.known
     if new:
-        hit = sum(label in exam.labels[exam.known :] for label in labels)
-        yield f"{hit:,} rows carry {new} label(s) that were never trained on; they count as wrong."
-    yield from _yardstick_note(metrics)
+        yield (
+            f"{unseen:,} rows carry {new} label(s) that were never trained on; they count as wrong."
+        )
+    yield from yardstick_note(metrics)
+    if tuned.said and len(tuned.said) < asked:
+        yield (
+            f"{len(tuned.said):,} of {asked:,} rows were answered by generation; there was no time "
+            "for more."
+        )
     if tuned.said and tuned.stopped < 0.9 * len(tuned.said):
         yield (
             f"Only {tuned.stopped} of {len(tuned.said)} generated answers ended by themselves; "
@@ -46,7 +61,8 @@ def notes_on(
         )
 
 
-def _yardstick_note(metrics: dict[str, dict[str, Estimate]]) -> Iterator[str]:
+def yardstick_note(metrics: dict[str, dict[str, Estimate]]) -> Iterator[str]:
+    """Say what counting words reaches on the same rows."""
     if "tfidf" not in metrics:
         return
     simple, tuned = metrics["tfidf"]["accuracy"].value, metrics["tuned"]["accuracy"]

@@ -1,26 +1,16 @@
-"""From two models' marks to a judgement: figures, intervals, slices, samples, verdict."""
+"""From figures to a judgement: slices, samples, forgetting, contamination, verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
-from tools.evaluate.compare import compare_rows, mean_estimate
-from tools.evaluate.figures import Difference, Estimate
+from tools.evaluate.compare import compare_rows
+from tools.evaluate.figures import Difference
 from tools.evaluate.judgement import Judgement, RowSample, Samples, SliceResult, worst_and_best
-from tools.evaluate.metrics import (
-    confusion,
-    exact_match,
-    label_report,
-    macro_f1,
-    majority_share,
-    perplexity,
-    token_f1,
-    wilson,
-)
+from tools.evaluate.metrics import confusion, label_report
 from tools.evaluate.verdict import (
     REGRESSION_BOUND,
     Evidence,
@@ -29,19 +19,27 @@ from tools.evaluate.verdict import (
     judge_evidence,
 )
 from tools.work.encode import answer_of, question_of
-from tools.work.heldout import HeldOut
-from tools.work.judging import Exam, Marks
-from tools.work.remarks import notes_on
+from tools.work.facts import SHOWN_CHARACTERS, Facts, Scores, each_slice
+from tools.work.heldout import HeldOut, Row
+from tools.work.measured import Measured
 
-_SHOWN_CHARACTERS = 240
-_MOST_SLICES = 12
 _MOST_LABELS_IN_TABLE = 30
-Floats = npt.NDArray[np.float64]
+NARROW_TASKS = frozenset({"classification", "token_classification"})
+"""Tasks with a fixed set of answers: what such a model forgot of the language does no harm."""
+_FORGOTTEN = 0.5
+"""Nats per token on general text; e to this is a perplexity 1.65 times as high."""
+
+
+_SPOKEN = {"base": "the base", "word_list": "a word list"}
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What was asked, for the record."""
+    """What was asked, for the record.
+
+    Attributes:
+        baseline: `base`, or the id of the run that is compared with.
+    """
 
     task: str
     split: str | None
@@ -49,274 +47,177 @@ class Asked:
     slice_column: str | None
     seed: int
     chose_checkpoint: bool
+    baseline: str = "base"
 
 
-@dataclass(frozen=True)
-class _Facts:
-    """Short per-row texts; rows themselves are not kept."""
+@dataclass
+class Beside:
+    """What is told with the figures.
 
-    expected: list[str]
-    labels: list[str]
-    slices: list[str]
+    Attributes:
+        said: Label of every row that the tuned model gave; empty without labels.
+        labels: Possible labels, those of training first.
+        answers: What each model is shown to have said to a row, given its place: base, tuned.
+        forgetting: General text, tuned minus base; more is better.
+        unseen: Rows whose label was never trained on.
+        reused: Scores of the base were taken from an earlier evaluation.
+    """
+
+    said: Sequence[str] = ()
+    labels: tuple[str, ...] = ()
+    answers: Callable[[int], tuple[str, str]] = lambda place: ("", "")
+    yardstick: Sequence[str] | None = None
+    forgetting: Difference | None = None
+    truncated: int = 0
+    unseen: int = 0
+    reused: bool = False
+    notes: list[str] = field(default_factory=list)
 
 
-def weigh(
-    asked: Asked,
-    rows: HeldOut,
-    exam: Exam | None,
-    base: Marks | None,
-    tuned: Marks | None,
-    yardstick: Sequence[str] | None,
-) -> Judgement:
-    """Return the judgement. Without marks there were no rows that could be judged."""
-    spoiled = contaminated(rows.excluded, rows.n)
-    if exam is None or base is None or tuned is None:
-        verdict = spoiled or Verdict("cannot tell", "There was no row to judge on.")
-        return Judgement(
-            task=asked.task, split=asked.split, path=asked.path, n=0, excluded=rows.excluded,
-            primary="loss", metrics={}, difference=None,
-            verdict=verdict.word, verdict_text=verdict.text,
-        )  # fmt: skip
-    facts = _facts(rows, asked, bool(exam.labels))
-    metrics, differences = _measures(asked, rows, exam, facts, base, tuned, yardstick)
-    primary = differences[0]
-    scores = _primary_scores(exam, facts, base, tuned)
-    slices = tuple(_each_slice(asked, facts, scores, yardstick))
+def nothing_to_judge(asked: Asked, rows: HeldOut) -> Judgement:
+    """Return the judgement where no row is left."""
+    verdict = contaminated(rows.excluded, rows.n) or Verdict(
+        "cannot tell", "There was no row to judge on."
+    )
+    return Judgement(
+        task=asked.task, split=asked.split, path=asked.path, n=0, excluded=rows.excluded,
+        primary="loss", metrics={}, difference=None,
+        verdict=verdict.word, verdict_text=verdict.text,
+    )  # fmt: skip
+
+
+def weigh(asked: Asked, rows: HeldOut, facts: Facts, found: Measured, beside: Beside) -> Judgement:
+    """Return the judgement."""
+    primary = found.differences[0]
+    slices = tuple(
+        each_slice(
+            facts, found.scores, column=asked.slice_column, seed=asked.seed,
+            yardstick=beside.yardstick,
+        )
+    )  # fmt: skip
+    rival = "word_list" if "word_list" in found.metrics else asked.baseline
+    majority = found.metrics.get("majority", {}).get("accuracy")
     evidence = Evidence(
         difference=primary,
-        base=metrics["base"][primary.metric],
-        tuned=metrics["tuned"][primary.metric],
+        base=found.metrics[rival][primary.metric],
+        tuned=found.metrics["tuned"][primary.metric],
+        rival=_SPOKEN.get(rival, rival),
         excluded=rows.excluded,
-        majority=metrics["majority"]["accuracy"].value if exam.labels else None,
-        regressions=_regressions(differences[1:], slices, facts),
+        majority=majority.value if majority and primary.metric == "accuracy" else None,
+        one_label=bool(facts.labels) and len(set(facts.labels)) < 2,
+        unseen=beside.unseen,
+        regressions=_regressions(asked, found, slices, facts, beside),
         chose_checkpoint=asked.chose_checkpoint,
+        likelier=found.likelier,
+        near=len(rows.near),
+        rows=rows.n,
+        clear=_clear(rows, found.scores, asked.seed),
+        forgetting=beside.forgetting,
     )
-    verdict = spoiled or judge_evidence(evidence)
-    shown = exam.labels[:_MOST_LABELS_IN_TABLE]
+    verdict = contaminated(rows.excluded, rows.n) or judge_evidence(evidence)
+    shown = beside.labels[:_MOST_LABELS_IN_TABLE]
+    labelled = bool(facts.labels) and bool(beside.said)
     return Judgement(
         task=asked.task,
         split=asked.split,
         path=asked.path,
         n=rows.n,
         excluded=rows.excluded,
-        truncated=tuned.cut,
-        primary="accuracy" if exam.labels else "loss",
-        metrics=metrics,
+        near_duplicates=len(rows.near),
+        truncated=beside.truncated,
+        primary=primary.metric,
+        metrics=found.metrics,
+        baseline=rival,
         difference=primary,
-        differences=tuple(differences),
+        differences=tuple(found.differences),
         slices=slices,
-        labels=tuple(label_report(tuned.labels, facts.labels)) if exam.labels else (),
-        confusion=tuple(map(tuple, confusion(tuned.labels, facts.labels, shown))),
-        samples=_samples(rows, exam, facts, base, tuned, scores),
+        labels=tuple(label_report(beside.said, facts.labels)) if labelled else (),
+        confusion_labels=shown if labelled else (),
+        confusion=tuple(map(tuple, confusion(beside.said, facts.labels, shown)))
+        if labelled
+        else (),
+        samples=_samples(rows, found.scores, beside),
+        forgetting=beside.forgetting,
+        base_reused=beside.reused,
         chose_checkpoint=asked.chose_checkpoint,
-        notes=tuple(notes_on(asked.chose_checkpoint, rows, exam, facts.labels, tuned, metrics)),
+        notes=tuple(beside.notes),
         verdict=verdict.word,
         verdict_text=verdict.text,
     )
 
 
-def _facts(rows: HeldOut, asked: Asked, labelled: bool) -> _Facts:
-    facts = _Facts([], [], [])
-    for row in rows.rows():
-        facts.expected.append(answer_of(row).strip()[:_SHOWN_CHARACTERS])
-        if labelled:
-            facts.labels.append(str(row["label"]))
-        if asked.slice_column:
-            facts.slices.append(str(row.get(asked.slice_column)))
-    return facts
-
-
-def _measures(
-    asked: Asked,
-    rows: HeldOut,
-    exam: Exam,
-    facts: _Facts,
-    base: Marks,
-    tuned: Marks,
-    yardstick: Sequence[str] | None,
-) -> tuple[dict[str, dict[str, Estimate]], list[Difference]]:
-    """Return model → measure → estimate, and the differences, the primary one first."""
-    metrics: dict[str, dict[str, Estimate]] = {"base": {}, "tuned": {}}
-    for name, marks in (("base", base), ("tuned", tuned)):
-        loss = mean_estimate(-marks.sums, seed=asked.seed, weights=marks.tokens)
-        metrics[name]["loss"] = loss
-        metrics[name]["perplexity"] = _perplexity(loss)
-    differences = [
-        compare_rows("loss", base.sums, tuned.sums, seed=asked.seed, weights=tuned.tokens)
-    ]
-    if exam.labels:
-        right = {m: _right(marks.labels, facts.labels) for m, marks in _both(base, tuned)}
-        for name, marks in _both(base, tuned):
-            metrics[name]["accuracy"] = wilson(int(right[name].sum()), right[name].size)
-            metrics[name]["macro_f1"] = macro_f1(marks.labels, facts.labels, seed=asked.seed)
-        differences.insert(
-            0, compare_rows("accuracy", right["base"], right["tuned"], seed=asked.seed)
-        )
-        share = majority_share(facts.labels)
-        metrics["majority"] = {"accuracy": Estimate(value=share)}
-        if yardstick is not None:
-            hits = _right(yardstick, facts.labels)
-            metrics["tfidf"] = {
-                "accuracy": wilson(int(hits.sum()), hits.size),
-                "macro_f1": macro_f1(yardstick, facts.labels, seed=asked.seed),
-            }
-    asked_rows = [facts.expected[i] for i in rows.sample(exam.sample)]
-    differences += _said_measures(asked, exam, asked_rows, base, tuned, metrics)
-    return metrics, differences
-
-
-def _said_measures(
-    asked: Asked,
-    exam: Exam,
-    asked_rows: Sequence[str],
-    base: Marks,
-    tuned: Marks,
-    metrics: dict[str, dict[str, Estimate]],
-) -> list[Difference]:
-    """Compare generated answers of the sampled rows with what was expected."""
-    n = min(len(base.said), len(tuned.said))
-    if not n:
-        return []
-    expected = asked_rows[:n]
-    found: list[Difference] = []
-    measures = {"exact_match": exact_match} if exam.labels else _ANSWER_MEASURES
-    for measure, rate in measures.items():
-        name = "generated_accuracy" if exam.labels else measure
-        scores = {
-            model: np.array([rate(a, e) for a, e in zip(marks.said[:n], expected, strict=True)])
-            for model, marks in _both(base, tuned)
-        }
-        for model, values in scores.items():
-            metrics[model][name] = (
-                wilson(int(values.sum()), n)
-                if measure == "exact_match"
-                else mean_estimate(values, seed=asked.seed)
-            )
-        found.append(compare_rows(name, scores["base"], scores["tuned"], seed=asked.seed))
-    metrics["tuned"]["stopped"] = wilson(tuned.stopped, len(tuned.said))
-    return found
-
-
-_ANSWER_MEASURES = {"exact_match": exact_match, "token_f1": token_f1}
-
-
-def _both(base: Marks, tuned: Marks) -> tuple[tuple[str, Marks], tuple[str, Marks]]:
-    return ("base", base), ("tuned", tuned)
-
-
-def _right(said: Sequence[str], expected: Sequence[str]) -> Floats:
-    return np.array([float(a == b) for a, b in zip(said, expected, strict=True)])
-
-
-def _perplexity(loss: Estimate) -> Estimate:
-    low = None if loss.low is None else perplexity(loss.low)
-    high = None if loss.high is None else perplexity(loss.high)
-    return Estimate(value=perplexity(loss.value), low=low, high=high)
-
-
-@dataclass(frozen=True)
-class _Scores:
-    """Per row: the primary measure of both models, and units it counts in."""
-
-    metric: str
-    base: Floats
-    tuned: Floats
-    units: Floats | None
-
-
-def _primary_scores(exam: Exam, facts: _Facts, base: Marks, tuned: Marks) -> _Scores:
-    if exam.labels:
-        return _Scores(
-            "accuracy", _right(base.labels, facts.labels), _right(tuned.labels, facts.labels), None
-        )
-    return _Scores("loss", base.sums, tuned.sums, tuned.tokens)
-
-
-def _each_slice(
-    asked: Asked, facts: _Facts, scores: _Scores, yardstick: Sequence[str] | None
-) -> Iterator[SliceResult]:
-    if not asked.slice_column:
-        return
-    values, counts = np.unique(facts.slices, return_counts=True)
-    for value in values[np.argsort(-counts, kind="stable")][:_MOST_SLICES]:
-        here = np.array([v == value for v in facts.slices])
-        units = None if scores.units is None else scores.units[here]
-        base, tuned = scores.base[here], scores.tuned[here]
-        yield SliceResult(
-            column=asked.slice_column,
-            value=str(value),
-            n=int(here.sum()),
-            base=_estimate(scores.metric, base, units, asked.seed),
-            tuned=_estimate(scores.metric, tuned, units, asked.seed),
-            tfidf=_simple(facts, here, yardstick),
-            difference=compare_rows(scores.metric, base, tuned, seed=asked.seed, weights=units),
-        )
-
-
-def _simple(
-    facts: _Facts, here: npt.NDArray[np.bool_], yardstick: Sequence[str] | None
-) -> Estimate | None:
-    if yardstick is None:
+def _clear(rows: HeldOut, scores: Scores, seed: int) -> Difference | None:
+    """Return the primary difference on the rows that resemble nothing that was trained on."""
+    places = np.arange(scores.base.size) if scores.places is None else scores.places
+    keep = np.array([place not in rows.near for place in places], dtype=bool)
+    if keep.all() or keep.sum() < 2:
         return None
-    hits = _right(yardstick, facts.labels)[here]
-    return wilson(int(hits.sum()), hits.size)
-
-
-def _estimate(metric: str, values: Floats, units: Floats | None, seed: int) -> Estimate:
-    if metric == "accuracy":
-        return wilson(int(values.sum()), values.size)
-    return mean_estimate(-values, seed=seed, weights=units)
+    units = None if scores.units is None else scores.units[keep]
+    return compare_rows(
+        scores.metric, scores.base[keep], scores.tuned[keep], seed=seed, weights=units
+    )
 
 
 def _regressions(
-    others: Sequence[Difference], slices: Sequence[SliceResult], facts: _Facts
+    asked: Asked,
+    found: Measured,
+    slices: Sequence[SliceResult],
+    facts: Facts,
+    beside: Beside,
 ) -> list[str]:
-    found = [
+    worse = [
         f"{other.metric.replace('_', ' ')} got worse by {-other.value:.2f}"
-        for other in others
+        for other in found.differences[1:]
         if other.high < 0 and other.value < -REGRESSION_BOUND
     ]
     for part in slices:
-        here = {e for e, v in zip(facts.labels, facts.slices, strict=False) if v == part.value}
+        values = {
+            "label": facts.labels, asked.slice_column: facts.slices,
+        }.get(part.column, [])  # fmt: skip
+        here = {e for e, v in zip(facts.labels, values, strict=False) if v == part.value}
         # A base that always gives one label is right on all rows of that label: no merit.
         if len(here) == 1:
             continue
         if part.difference.high < 0 and part.difference.value < -REGRESSION_BOUND:
-            found.append(f"the rows with {part.column} {part.value!r} got worse")
-    return found
+            worse.append(f"the rows with {part.column} {part.value!r} got worse")
+    lost = beside.forgetting
+    if lost and asked.task not in NARROW_TASKS and lost.high < 0 and lost.value < -_FORGOTTEN:
+        worse.append("it forgot much of its general language")
+    return worse
 
 
-def _samples(
-    rows: HeldOut, exam: Exam, facts: _Facts, base: Marks, tuned: Marks, scores: _Scores
-) -> Samples:
-    """Return the rows that changed most; for labels the likelihood breaks ties."""
-    gain = (tuned.sums - base.sums) / tuned.tokens
-    change = gain if not exam.labels else (scores.tuned - scores.base) + np.tanh(gain) / 10
-    if exam.labels:
-        change = np.where(scores.tuned == scores.base, 0.0, change)
-    order = np.argsort(change)
-    places = rows.sample(exam.sample)
-    wanted = {int(i) for i in (*order[:3], *order[-3:])}
+def _samples(rows: HeldOut, scores: Scores, beside: Beside) -> Samples:
+    """Return the rows that changed most."""
+    units = np.ones_like(scores.base) if scores.units is None else scores.units
+    change = (scores.tuned - scores.base) / units
+    places = np.arange(change.size) if scores.places is None else scores.places
+    order = np.argsort(change, kind="stable")
+    wanted = {int(places[i]): float(change[i]) for i in (*order[:3], *order[-3:])}
     found = []
-    for i, row in enumerate(rows.rows()):
-        if i in wanted:
+    for place, row in enumerate(rows.rows()):
+        if place in wanted:
+            before, after = beside.answers(place)
             found.append(
                 RowSample(
-                    row=int(row.get("row", i)),
-                    prompt=question_of(row)[:_SHOWN_CHARACTERS],
-                    expected=facts.expected[i],
-                    base=_said(exam, base, i, places),
-                    tuned=_said(exam, tuned, i, places),
-                    change=round(float(change[i]), 4),
+                    row=int(row.get("row", place)),
+                    prompt=_question(row)[:SHOWN_CHARACTERS],
+                    expected=_expected(row)[:SHOWN_CHARACTERS],
+                    base=before[:SHOWN_CHARACTERS],
+                    tuned=after[:SHOWN_CHARACTERS],
+                    change=round(wanted[place], 4),
                 )
             )
     gains, losses = worst_and_best(found)
     return Samples(gains=gains, regressions=losses)
 
 
-def _said(exam: Exam, marks: Marks, i: int, places: list[int]) -> str:
-    if exam.labels:
-        return marks.labels[i]
-    if i in places and places.index(i) < len(marks.said):
-        return marks.said[places.index(i)][:_SHOWN_CHARACTERS]
-    return f"loss {-marks.sums[i] / marks.tokens[i]:.2f} on this answer"
+def _question(row: Row) -> str:
+    return " ".join(map(str, row["tokens"])) if "tokens" in row else question_of(row)
+
+
+def _expected(row: Row) -> str:
+    if "tags" in row:
+        return " ".join(map(str, row["tags"]))
+    if "chosen" in row:
+        return "".join(str(message["content"]) for message in row["chosen"])
+    return answer_of(row).strip()
