@@ -249,6 +249,8 @@ def arguments_of(run: Run, cure: Cure, record: JobRecord | None) -> dict[str, An
     if str(spec.get("method")) == "full":
         for name in ("rank", "alpha", "dropout", "target_modules"):
             arguments.pop(name, None)
+    if arguments.get("target_modules") == "all-linear":
+        arguments.pop("target_modules")  # a name of its own in the spec; in a wish, left out
     if spec.get("max_minutes") and "minutes" in known:
         arguments["minutes"] = spec["max_minutes"]
     if "cures" in known:
