@@ -28,22 +28,6 @@ from tools.work.report import Job
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore")]
 _TEXT = "the small red house stands near an old river where quiet people work all day"
 _WORDS = _TEXT.split()
-    "the",
-    "small",
-    "red",
-    "house",
-    "stands",
-    "near",
-    "an",
-    "old",
-    "river",
-    "where",
-    "quiet",
-    "people",
-    "work",
-    "all",
-    "day",
-]
 
 
 def _said(role: str, text: str) -> list[dict[str, str]]:

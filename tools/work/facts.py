@@ -24,7 +24,7 @@ _MOST_SLICES = 12
 _LENGTHS = ("short", "medium", "long")
 _FEWEST_WORDS = 4
 _SCORE_WORDS = 20
-_UNSURE = ""
+_UNSURE = "\0unsure"
 
 
 @dataclass(frozen=True)
