@@ -18,6 +18,7 @@ from tools.history.store import Store
 from tools.settings import read_settings
 from tools.work.engines import RankEnding, rank_ending, write_rank_ending
 from tools.work.report import Cancelled, Job
+from tools.work.worker import spare_imports
 
 _OUT_OF_WORK = 1
 
@@ -53,6 +54,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _work(job: Job) -> RankEnding:
+    spare_imports(job)
     from tools.work import train  # noqa: PLC0415 - the libraries take seconds; first the store
 
     try:

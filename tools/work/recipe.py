@@ -18,7 +18,8 @@ from torch.utils.data import Sampler
 from transformers import Trainer
 
 from tools.work.batching import Examples, GroupedOrder
-from tools.work.engines import whole_weights
+from tools.jobs.ending import CANCEL_FILE
+from tools.work.engines import agree, whole_weights
 from tools.work.forward import Batch, call_through, open_door
 from tools.work.methods import Allocation, extra_loss, saving_options
 from tools.work.objectives import Objective, Scores
@@ -56,6 +57,7 @@ class Recipe(Trainer):
         self._rows = rows
         self._held_out = held_out
         self._on_checkpoint = on_checkpoint
+        self.cancelled = False
         self.tokens_seen = 0
         self.slots_seen = 0
 
@@ -91,7 +93,8 @@ class Recipe(Trainer):
         total, count, sums = 0.0, 0, {}
         with torch.no_grad(), self.compute_loss_context_manager():
             for batch in self._held_out_batches():
-                self._job.check_cancelled()
+                if agree((self._job.folder / CANCEL_FILE).exists())[0]:
+                    return self._stop_here(was_training)
                 scores = self._scored({k: v.to(self.args.device) for k, v in batch.items()})
                 total, count = total + float(scores.total), count + scores.items
                 for name, value in scores.sums.items():
@@ -104,6 +107,13 @@ class Recipe(Trainer):
             self.args, self.state, self.control, metrics
         )
         return metrics
+
+    def _stop_here(self, was_training: bool) -> dict[str, float]:
+        """Leave an evaluation unfinished, so that the run stops with a checkpoint of this step."""
+        self.model.train(was_training)
+        self.cancelled = True
+        self.control.should_save = self.control.should_training_stop = True
+        return {}
 
     def floating_point_ops(self, inputs: Batch) -> int:
         """Return nothing: counting them walks over every module at every step."""

@@ -140,7 +140,7 @@ def _fit(job: Job, spec: TrainingSpec) -> Fitted:
             eval_s=round(monitor.eval_s, 2),
         )
     )
-    if monitor.cancelled:
+    if monitor.cancelled or trainer.cancelled:
         raise Cancelled(job.id)
     facts = monitor.facts(int(trainer.state.global_step))
     return Fitted(prepared.model, prepared.tokenizer, keeper, facts)

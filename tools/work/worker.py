@@ -24,6 +24,7 @@ from tools.history.spec import SearchSpec, TrainingSpec
 from tools.history.store import Store
 from tools.jobs.ending import Ending, apply_ending, write_ending
 from tools.jobs.reconcile import reconcile
+from tools.methods import quantisation_of
 from tools.settings import read_settings
 from tools.work.report import Cancelled, Job
 
@@ -81,9 +82,7 @@ def _run(job: Job) -> Ending:
 
 def _work_of(job: Job) -> Callable[[Job], dict[str, Any]]:
     # Each kind pays only for the libraries it uses.
-    if not _may_quantise(job):
-        # PEFT imports it wherever it is installed, with torch's compiler behind it: two seconds.
-        sys.modules.setdefault("bitsandbytes", None)  # type: ignore[arg-type]
+    spare_imports(job)
     if job.record.kind == "search":
         from tools.work import search  # noqa: PLC0415
 
@@ -101,12 +100,22 @@ def _work_of(job: Job) -> Callable[[Job], dict[str, Any]]:
     return export.run
 
 
-def _may_quantise(job: Job) -> bool:
+def spare_imports(job: Job) -> None:
+    """Keep out what this job does not use."""
+    if not _needs_bitsandbytes(job):
+        # PEFT imports it wherever it is installed, with torch's compiler behind it: two seconds.
+        sys.modules.setdefault("bitsandbytes", None)  # type: ignore[arg-type]
+
+
+def _needs_bitsandbytes(job: Job) -> bool:
     spec = job.spec
     if isinstance(spec, SearchSpec):
         return False
     training = spec if isinstance(spec, TrainingSpec) else job.store.jobs.get(spec.job).training
-    return training.method == "qlora"
+    return (
+        quantisation_of(training.method, training.quantization) != "none"
+        or "8bit" in training.optimizer
+    )
 
 
 def _failure(job: Job, error: ToolError) -> Ending:
