@@ -16,8 +16,7 @@ def parameters_of(capability: Capability) -> list[click.Parameter]:
     """Return the click parameters of a capability: positional arguments first, then options."""
     fields = capability.arguments.model_fields
     positional: list[click.Parameter] = [
-        click.Argument([name], required=fields[name].is_required(), metavar=name.upper())
-        for name in capability.positional
+        _argument(name, fields[name]) for name in capability.positional
     ]
     return positional + [
         _option(name, field) for name, field in fields.items() if name not in capability.positional
@@ -29,6 +28,18 @@ def given_arguments(values: dict[str, Any]) -> dict[str, Any]:
     return {
         k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if v not in (None, ())
     }
+
+
+def _argument(name: str, field: FieldInfo) -> click.Argument:
+    _, many = _scalar(field.annotation)
+    needed = field.is_required()
+    shown = name.upper() + ("…" if many else "")
+    return click.Argument(
+        [name],
+        required=needed,
+        nargs=-1 if many else 1,
+        metavar=shown if needed or many else f"[{shown}]",
+    )
 
 
 def _option(name: str, field: FieldInfo) -> click.Option:

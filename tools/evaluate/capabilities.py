@@ -1,4 +1,4 @@
-"""The capability of this room: judge a tuned model against its base."""
+"""The capabilities of this room: judge a tuned model against its base; lay runs side by side."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pydantic import Field
 
 from tools.catalog import capability
 from tools.context import Context
+from tools.evaluate.comparing import ComparisonReport
 from tools.evaluate.report import EvaluationReport
 
 
@@ -72,3 +73,22 @@ def evaluate_model(
 
     wish = Wish(path, slice_column, limit, against, pattern, metric, benchmark)
     return evaluate(ctx, job, wish)
+
+
+@capability(effect="read", verb="compare", positional=("jobs",))
+def compare_jobs(
+    jobs: Annotated[
+        tuple[str, ...],
+        Field(description="Two to four training runs: ids or numbers.", max_length=4),
+    ] = (),
+    *,
+    ctx: Context,
+) -> ComparisonReport:
+    """Lay training runs side by side: what differs in their plans, results, time and memory.
+
+    Calls one better only where both were judged on the same rows and their intervals part.
+    Read-only.
+    """
+    from tools.evaluate.comparing import compare  # noqa: PLC0415  # opens the store
+
+    return compare(ctx, jobs)
