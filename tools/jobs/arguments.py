@@ -173,6 +173,13 @@ Target = Annotated[
         max_length=40,
     ),
 ]
+Patience = Annotated[
+    int | None,
+    Field(description="Stop after so many evaluations without a gain.", ge=1, le=1000),
+]
+EvalSteps = Annotated[
+    int | None, Field(description="Evaluate every so many steps.", ge=1, le=10_000_000)
+]
 Seed = Annotated[int | None, Field(description="Seed of every random choice.", ge=0, le=2**31 - 1)]
 Continues = Annotated[
     str | None,

@@ -79,6 +79,8 @@ def start_training(
     processes: wish.Processes = None,
     nodes: wish.Nodes = None,
     offload: wish.OffloadWhat = None,
+    early_stopping_patience: wish.Patience = None,
+    eval_steps: wish.EvalSteps = None,
     probe: wish.Probe = None,
     target: wish.Target = None,
     seed: wish.Seed = None,
