@@ -171,6 +171,7 @@ class ScriptedAssistant:
                     ),
                     StepMetrics(
                         step=step, epoch=4 * step / self.steps, loss=loss, eval_loss=validation,
+                        learning_rate=4e-3 * (1 - step / self.steps), grad_norm=1.5 / step,
                         tokens_per_s=1840.0, memory_gib=0.83,
                     ),
                 ],

@@ -88,7 +88,7 @@ def _plan(desk: Desk, job: JobRecord) -> str:
     )
     varied = _varied(job.spec.space) if isinstance(job.spec, SearchSpec) else ""
     return (
-        f'<section class="card"><h3>Plan</h3>{varied}{facts(first)}{more}<p class="hash">plan'
+        f'<section class="card plan"><h3>Plan</h3>{varied}{facts(first)}{more}<p class="hash">plan'
         f' <code title="{h(job.plan_hash)}">{h(job.plan_hash[:8])}</code></p></section>'
     )
 
