@@ -91,7 +91,7 @@ def report_on(ctx: Context | None, run: Run, record: JobRecord | None = None) ->
         asks=asks,
         looked_at=run.looked_at(),
         series=_series(run, causes),
-        comparison=compare.with_sick(ctx, record) if ctx and record else None,
+        comparison=compare.with_sick(ctx.store, record) if ctx and record else None,
     )
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tools.diagnose.evidence import Run
+from tools.methods import methods
 
 _TINY = 50e6
 _ADAPTER_RATES = ((_TINY, 3e-3), (1e9, 5e-4), (13.5e9, 2e-4), (float("inf"), 1e-4))
 _FULL_RATES = ((_TINY, 1e-3), (5e8, 1e-4), (4e9, 2e-5), (float("inf"), 1e-5))
 """Parameters below → rate; the same as plans are made with (`tools.advise.defaults`)."""
-_WIDE_STEPS = {"prompt_tuning": 30.0, "p_tuning": 30.0, "prefix_tuning": 10.0, "ia3": 5.0}
-"""Methods that train very few numbers take larger steps (PEFT's own examples)."""
 _UNKNOWN_SIZE = 1e9
 
 
@@ -63,4 +62,5 @@ def usual_rate(run: Run) -> float:
     size = run.parameters or _UNKNOWN_SIZE
     table = _FULL_RATES if method in {"full", "sft", "none"} else _ADAPTER_RATES
     base = next(rate for below, rate in table if size < below)
-    return base * _WIDE_STEPS.get(method, 1.0) if table is _ADAPTER_RATES else base
+    known = methods().get(method)
+    return base * known.rate if known and table is _ADAPTER_RATES else base

@@ -140,7 +140,6 @@ class Comparison(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     sick_job: str
-    codes: tuple[str, ...]
     worked: bool | None
     measure: str = ""
     before: float | None = None

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from tools.diagnose.evidence import Run
+from tools.diagnose.rates import rate_of
 from tools.diagnose.suspicion import Suspicion, ramp, suspect
+
+_TINY = 50e6
 
 
 def collapse(run: Run) -> Iterator[Suspicion]:
@@ -69,17 +72,25 @@ def forgetting(run: Run) -> Iterator[Suspicion]:
     if rise is None:
         return
     share = rise / max(before or 2.0, 0.2)
-    if rise >= 0.2 and share >= 0.12:
-        beside = f" (from {before:.3g} to {after:.3g})" if before and after else ""
-        yield suspect(
-            "forgetting",
-            ramp(share, 0.12, 0.5, 0.6, 0.93),
-            f"The loss on general text "
-            f"rose by {rise:.2g}{beside}: the model lost what it could do before.",
-            general_loss=after,
-            base_general_loss=before,
-            rise=rise,
-        )
+    small = (run.parameters or 1e9) < _TINY
+    # A tiny model loses general text with every tuning; only an unusual one is a trouble.
+    least, part = (0.8, 0.25) if small else (0.2, 0.12)
+    if rise < least or share < part:
+        return
+    confidence = ramp(share, part, 4 * part, 0.6, 0.93)
+    usual = rate_of(run).surely_above < 3 and str(run.spec.get("method") or "lora") != "full"
+    if small and usual:
+        confidence = min(confidence, 0.45)
+    beside = f" (from {before:.3g} to {after:.3g})" if before and after else ""
+    yield suspect(
+        "forgetting",
+        confidence,
+        f"The loss on general text rose by {rise:.2g}{beside}: the model lost what it could do "
+        "before.",
+        general_loss=after,
+        base_general_loss=before,
+        rise=rise,
+    )
 
 
 def without_effect(run: Run) -> Iterator[Suspicion]:

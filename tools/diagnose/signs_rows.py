@@ -266,18 +266,18 @@ def leaks(run: Run) -> Iterator[Suspicion]:
     """Held-out rows that were trained on, or inputs that hold their own answer."""
     shared, held = run.number("overlap_rows"), run.number("eval_rows")
     excluded, judged = run.number("excluded"), run.number("n")
-    if shared is not None and held and shared / held >= 0.05 and shared >= 2:
+    if shared is not None and held and shared / held >= 0.1 and shared >= 3:
         share = shared / held
         yield suspect(
             "leakage",
-            ramp(share, 0.05, 0.3, 0.6, 0.97),
+            ramp(share, 0.1, 0.3, 0.6, 0.97),
             f"{shared:,.0f} of {held:,.0f} "
             f"held-out rows ({share:.0%}) are trained on as well, so the figures are too "
             "good to be true.",
             overlap_rows=shared,
             eval_rows=held,
         )
-    elif excluded and judged is not None and excluded >= 0.1 * (excluded + judged):
+    elif excluded and judged is not None and excluded >= max(3, 0.1 * (excluded + judged)):
         yield suspect(
             "leakage",
             0.8,

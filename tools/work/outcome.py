@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.context import utc_now
+from tools.diagnose.compare import with_sick
 from tools.history.spec import TrainingSpec
 from tools.jobs.trials import final_loss, is_trial, leads
 from tools.work.clues import judged_of
@@ -39,7 +40,9 @@ def conclude(job: Job, spec: TrainingSpec, result: Path, *, resumed: bool) -> di
                 measured=float(measured),
                 unit=unit,
             )
-    return {"notice": notice(job.id, record.metrics), "artifact": result.name}
+    told = notice(job.id, record.metrics)
+    cured = with_sick(job.store, record, state="succeeded")
+    return {"notice": f"{told} {cured.text}" if cured else told, "artifact": result.name}
 
 
 def _is_worth_judging(job: Job) -> bool:

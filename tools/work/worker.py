@@ -18,6 +18,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from tools.context import Context, utc_now
+from tools.diagnose.compare import with_sick
 from tools.errors import ToolError, Unavailable
 from tools.history.events import Failed
 from tools.history.spec import SearchSpec, TrainingSpec
@@ -124,6 +125,8 @@ def _failure(job: Job, error: ToolError) -> Ending:
     job.emit(Failed(message=error.problem, hint=error.hint, refused_by=refused_by))
     how = f"was refused by the {refused_by} gate" if refused_by else "failed"
     notice = f"{job.id} {how}: {error.problem} {error.hint}"
+    cured = with_sick(job.store, job.record, state="failed")
+    notice = f"{notice} {cured.text}" if cured else notice
     return Ending(state="failed", notice=notice, error=error.as_dict())
 
 
