@@ -10,7 +10,7 @@ import pytest
 
 from tests.jobs_factory import make_dataset, make_spec
 from tools.context import Context
-from tools.errors import BadInput, Conflict, NotFound
+from tools.errors import BadInput, Conflict, NotFound, Unavailable
 from tools.evaluate.capabilities import evaluate_model
 from tools.evaluate.figures import Difference, Estimate
 from tools.evaluate.judgement import Judgement, RowSample, Samples
@@ -133,3 +133,50 @@ def test_the_flat_figures_carry_the_names_of_a_jobs_metrics() -> None:
     assert flat["base_accuracy"] == 0.2
     assert flat["verdict"] == "ship"
     json.dumps(flat)
+
+
+@pytest.mark.parametrize("state", ["lost", "interrupted", "cancelled"])
+def test_an_evaluation_that_was_killed_goes_on_instead_of_beginning_again(
+    ctx: Context, state: JobState
+) -> None:
+    run = _run(ctx)
+    (ctx.settings.work_dir / "fresh.csv").write_text("text,label\nhello,toy\n")
+    first = evaluate_model(run.id, path="fresh.csv", ctx=ctx)
+    ctx.store.jobs.set_state(first.job, state)
+    again = evaluate_model(run.id, path="fresh.csv", ctx=ctx)
+    assert again.job == first.job
+    assert ctx.store.jobs.get(first.job).state == "running"
+    kinds = [event.kind for event in ctx.store.jobs.events(first.job)]
+    assert "attempt" in kinds
+
+
+def test_other_wishes_are_other_evaluations(ctx: Context) -> None:
+    run, other = _run(ctx), _run(ctx)
+    plain = evaluate_model(run.id, limit=5, ctx=ctx)
+    rival = evaluate_model(run.id, limit=5, against=other.id, ctx=ctx)
+    pattern = evaluate_model(run.id, limit=5, pattern="a+", ctx=ctx)
+    assert len({plain.job, rival.job, pattern.job}) == 3
+    assert getattr(ctx.store.jobs.get(rival.job).spec, "against", None) == other.id
+
+
+def test_wishes_that_cannot_be_met_are_refused_before_a_job_starts(ctx: Context) -> None:
+    run = _run(ctx)
+    with pytest.raises(BadInput, match="no regular expression"):
+        evaluate_model(run.id, pattern="(", ctx=ctx)
+    with pytest.raises(BadInput, match="is installed"):
+        evaluate_model(run.id, metric="nobody-has-this", ctx=ctx)
+    with pytest.raises(BadInput, match="with itself"):
+        evaluate_model(run.id, against=run.id, ctx=ctx)
+    with pytest.raises(NotFound):
+        evaluate_model(run.id, against="nothing-9", ctx=ctx)
+    assert len(ctx.store.jobs.find()) == 1
+
+
+def test_a_benchmark_without_its_library_says_what_to_install(
+    ctx: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tools.evaluate import request
+
+    monkeypatch.setattr(request, "find_spec", lambda name: None)
+    with pytest.raises(Unavailable, match="luthier"):
+        evaluate_model(_run(ctx).id, benchmark="task.yaml", ctx=ctx)

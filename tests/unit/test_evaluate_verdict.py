@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from tools.evaluate.compare import (
     mean_estimate,
     rows_needed,
 )
+from tools.evaluate.figures import Difference, Estimate
 from tools.evaluate.metrics import wilson
 from tools.evaluate.verdict import Evidence, contaminated, judge_evidence
 
@@ -161,3 +164,83 @@ def test_one_row_gives_an_interval_that_says_nothing_and_can_be_stored() -> None
         assert found.low < 0 < found.high
         assert type(found).model_validate_json(found.model_dump_json()) == found
     assert mean_estimate(np.array([1.0]), seed=1).low is None
+
+
+def _loss(value: float, half: float, p: float = 0.001) -> Difference:
+    return Difference(
+        metric="general_loss", value=value, low=value - half, high=value + half, p=p, n=48
+    )
+
+
+def _better(**more: object) -> Evidence:
+    return _evidence(_rights(0.2, 200, 1), _rights(0.9, 200, 2), rows=200, **more)
+
+
+def test_rows_of_one_label_tell_nothing() -> None:
+    verdict = judge_evidence(_better(one_label=True))
+    assert verdict.word == "cannot tell"
+    assert "one label" in verdict.text
+
+
+def test_rows_with_labels_that_training_never_had_tell_nothing() -> None:
+    assert judge_evidence(_better(unseen=150)).word == "cannot tell"
+    assert judge_evidence(_better(unseen=20)).word == "ship"
+
+
+def test_rows_that_nearly_repeat_training_rows_hold_back_ship() -> None:
+    unsure = compare_rows("accuracy", _rights(0.5, 60, 3), _rights(0.5, 60, 4), seed=1)
+    sure = compare_rows("accuracy", _rights(0.1, 60, 3), _rights(0.9, 60, 4), seed=1)
+    assert judge_evidence(_better(near=140, clear=unsure)).word == "promising"
+    verdict = judge_evidence(_better(near=140, clear=sure))
+    assert verdict.word == "ship"
+    assert "140 of these rows nearly repeat" in verdict.text
+    assert judge_evidence(_better(near=190, clear=sure)).word == "cannot tell"
+
+
+@pytest.mark.parametrize(
+    ("lost", "words"),
+    [
+        (_loss(-0.7, 0.1), "forgot some general language: perplexity there is 2.0 times"),
+        (_loss(0.01, 0.1), "forgot no general language"),
+        (_loss(-0.01, 0.005), "forgot no general language"),
+    ],
+)
+def test_the_verdict_says_what_was_forgotten(lost: Difference, words: str) -> None:
+    assert words in judge_evidence(_better(forgetting=lost)).text
+
+
+def test_likelier_answers_that_are_not_yet_better_are_promising() -> None:
+    rng = np.random.default_rng(1)
+    base = rng.random(60) * 0.2
+    evidence = Evidence(
+        difference=compare_rows("token_f1", base, base, seed=1),
+        base=mean_estimate(base, seed=1),
+        tuned=mean_estimate(base, seed=1),
+        likelier=True,
+    )
+    assert judge_evidence(evidence).word == "promising"
+    assert judge_evidence(replace(evidence, likelier=False)).word == "no gain"
+
+
+def test_another_run_is_named_in_the_verdict() -> None:
+    text = judge_evidence(_better(rival="tickets-3")).text
+    assert "(tickets-3)" in text
+
+
+@pytest.mark.parametrize("metric", ["token_f1", "loss"])
+def test_ship_is_said_of_nothing_for_measures_that_are_no_shares_either(metric: str) -> None:
+    rng = np.random.default_rng(11)
+    shipped = 0
+    for seed in range(1000):
+        n = int(rng.integers(30, 120))
+        base, tuned = rng.beta(0.5, 0.8, n), rng.beta(0.5, 0.8, n)
+        tokens = rng.integers(2, 20, n).astype(float) if metric == "loss" else None
+        if tokens is not None:
+            base, tuned = -3 * base * tokens, -3 * tuned * tokens
+        evidence = Evidence(
+            difference=compare_rows(metric, base, tuned, seed=seed, weights=tokens),
+            base=Estimate(value=0.4),
+            tuned=Estimate(value=0.4),
+        )
+        shipped += judge_evidence(evidence).word == "ship"
+    assert shipped <= 25

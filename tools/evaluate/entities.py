@@ -101,13 +101,13 @@ def _f1s(sums: Counts) -> Counts:
 def _resampled(counts: Counts, statistic: Callable[[Counts], Counts], seed: int) -> Counts:
     rng = np.random.default_rng(seed)
     n = len(counts)
-    # How often each row is drawn, a thousand rows of weights at a time.
     parts = []
     step = max(1, 2_000_000 // n)
     for start in range(0, _RESAMPLES, step):
         size = min(step, _RESAMPLES - start)
-        drawn = rng.multinomial(n, np.full(n, 1 / n), size=size)
-        parts.append(statistic(drawn @ counts))
+        picked = rng.integers(0, n, size=(size, n))
+        sums = np.stack([column[picked].sum(axis=1) for column in counts.T], axis=1)
+        parts.append(statistic(sums))
     return np.concatenate(parts)
 
 
