@@ -23,7 +23,14 @@ from tools.advise.wishes import PlanRequest
 from tools.datasets.manifest import Manifest
 from tools.history.spec import Device, Precision, TrainingSpec
 
-MAY_CHANGE = ("batch_size", "gradient_accumulation", "gradient_checkpointing")
+MAY_CHANGE = (
+    "batch_size",
+    "gradient_accumulation",
+    "gradient_checkpointing",
+    "optimizer",
+    "attention",
+    "activation_offload",
+)
 """What the memory ladder may change without asking: none of these changes the objective."""
 _SEED = 17
 Value = TypeVar("Value")

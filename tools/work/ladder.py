@@ -1,16 +1,20 @@
 """What is changed when memory runs out, without asking again and without changing the task.
 
-Rungs, in order: a smaller micro-batch with as much more accumulation, then checkpointing of
-activations. Rows, length, rank, quantisation, model and epochs are protected: for those the
-person is asked. Which rung is tried next is predicted, with the failure itself as a measurement.
+Rungs, in order: a smaller micro-batch with as much more accumulation, checkpointing of
+activations, cheaper optimiser states, attention that keeps no scores, activations in the
+machine's own memory. Rows, length, rank, quantisation, model and epochs are protected: for those
+the person is asked. Which rung is tried next is predicted, with the failure as a measurement;
+a rung that saves nothing here (8-bit states of a small adapter, say) is left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 from tools.advise.architecture import Shape, shape_of
+from tools.advise.figures import MemoryEstimate
 from tools.advise.memory import Workload, estimate_memory
 from tools.errors import Refused
 from tools.history.events import AttemptChanged
@@ -18,7 +22,17 @@ from tools.history.spec import TrainingSpec
 from tools.work.report import Job
 
 _ROOM = 0.92
-_FIELDS = ("batch_size", "gradient_accumulation", "gradient_checkpointing")
+_GROWING = ("activations", "logits")
+_WORTH = 0.99
+"""A rung must bring the prediction below this share of the one before."""
+_FIELDS = (
+    "batch_size",
+    "gradient_accumulation",
+    "gradient_checkpointing",
+    "optimizer",
+    "attention",
+    "activation_offload",
+)
 
 
 class OutOfMemory(Refused):
@@ -66,11 +80,13 @@ def step_down(
     """
     shape = shape_of(config)
     before = _predicted_gib(spec, shape, length)
-    below = list(rungs(spec))
+    below = _worth_trying(spec, shape, length)
     if not below:
         raise OutOfMemory(f"{failure} Nothing that the plan allows makes it smaller.")
-    # It needed more than there was, so the prediction was too low by at least this much.
-    limit = min(available_gib or before, before) * _ROOM
+    tries = 1 + sum(
+        bool(event.payload["changes"]) for event in job.store.jobs.events(job.id, kinds=["attempt"])
+    )
+    limit = _limit(spec, shape, length, available_gib, tries)
     chosen = next((r for r in below if _predicted_gib(r, shape, length) <= limit), below[-1])
     changes = {
         name: [getattr(spec, name), getattr(chosen, name)]
@@ -98,8 +114,23 @@ def rungs(spec: TrainingSpec) -> Iterator[TrainingSpec]:
                 }
             )
             yield spec
-    if "gradient_checkpointing" in allowed and not spec.gradient_checkpointing:
-        yield spec.model_copy(update={"gradient_checkpointing": True})
+    for name, value in _switches(spec):
+        if name in allowed and getattr(spec, name) != value:
+            spec = spec.model_copy(update={name: value})
+            yield spec
+
+
+def _switches(spec: TrainingSpec) -> Iterator[tuple[str, object]]:
+    """Yield what else can be set to something smaller on this device, in order."""
+    yield "gradient_checkpointing", True
+    if spec.optimizer == "adamw" and find_spec("bitsandbytes") is not None:
+        # On a CPU the paged ones work too, but without pages: nothing is won over 8 bits.
+        yield "optimizer", "paged_adamw_8bit" if spec.device == "cuda" else "adamw_8bit"
+    if spec.attention == "eager":
+        yield "attention", "sdpa"
+    if spec.device == "cuda":
+        # On a CPU the machine's own memory is what ran out.
+        yield "activation_offload", True
 
 
 def _smallest_factor(number: int) -> int:
@@ -107,17 +138,63 @@ def _smallest_factor(number: int) -> int:
     return next(f for f in range(2, number + 1) if number % f == 0)
 
 
+def _limit(
+    spec: TrainingSpec, shape: Shape, length: int, available_gib: float | None, tries: int
+) -> float:
+    """Return what the next attempt may need, as the estimator reckons.
+
+    It needed more than there was, whatever was predicted: what grows with the batch is halved at
+    least, and cut to an eighth where that was not enough.
+    """
+    estimate = _estimate(spec, shape, length)
+    growing = sum(estimate.parts.get(name, 0.0) for name in _GROWING)
+    before = _predicted_gib(spec, shape, length)
+    reached = before - growing * (1 - 0.5 ** (2 * tries - 1))
+    return min(reached, (available_gib or before) * _ROOM)
+
+
+def _worth_trying(spec: TrainingSpec, shape: Shape, length: int) -> list[TrainingSpec]:
+    """Return the rungs below, without single switches that save next to nothing."""
+    kept: list[TrainingSpec] = []
+    last, dropped = spec, dict[str, object]()
+    for rung in rungs(spec):
+        candidate = rung.model_copy(update=dropped)
+        fewer_rows = candidate.batch_size < last.batch_size
+        smaller = _predicted_gib(candidate, shape, length) < _WORTH * _predicted_gib(
+            last, shape, length
+        )
+        if fewer_rows or smaller:
+            kept.append(candidate)
+            last = candidate
+        else:
+            dropped |= {
+                n: getattr(last, n) for n in _FIELDS if getattr(last, n) != getattr(rung, n)
+            }
+    return kept
+
+
 def _predicted_gib(spec: TrainingSpec, shape: Shape, length: int) -> float:
-    work = Workload(
-        shape=shape,
-        method=spec.method,
-        batch=spec.batch_size,
-        length=length,
-        rank=spec.rank,
-        targets=spec.target_modules,
-        precision=spec.precision,
-        checkpointing=spec.gradient_checkpointing,
-        device=spec.device,
-        accumulates=spec.gradient_accumulation > 1,
+    estimate = _estimate(spec, shape, length)
+    if spec.activation_offload:
+        return estimate.expected_gib - estimate.parts.get("activations", 0.0)
+    return estimate.expected_gib
+
+
+def _estimate(spec: TrainingSpec, shape: Shape, length: int) -> MemoryEstimate:
+    return estimate_memory(
+        Workload(
+            shape=shape,
+            method=spec.method,
+            batch=spec.batch_size,
+            length=length,
+            rank=spec.rank,
+            targets=spec.target_modules,
+            precision=spec.precision,
+            quantization=spec.quantization,
+            optimizer=spec.optimizer,
+            checkpointing=spec.gradient_checkpointing,
+            device=spec.device,
+            attention="eager" if spec.attention == "eager" else "fused",
+            accumulates=spec.gradient_accumulation > 1,
+        )
     )
-    return estimate_memory(work).expected_gib

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import resource
 import sys
 from contextlib import suppress
@@ -34,11 +35,32 @@ def memory_limit_gib(device: str, allowed_gib: float | None) -> float:
     return min(there, allowed_gib) if allowed_gib else there
 
 
+def memory_room_gib(device: str) -> float:
+    """Return the most that this process can come to hold: what the machine or a limit lets it.
+
+    A limit on address space (RLIMIT_AS) also counts what is mapped but never touched; that part
+    is taken off, so that the figure compares with resident sizes.
+    """
+    if device == "cuda":
+        free, _ = torch.cuda.mem_get_info()
+        return (free + torch.cuda.memory_reserved()) / _GIB
+    held = psutil.Process().memory_info()
+    rooms = [float(psutil.virtual_memory().available) + held.rss]
+    space, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if space != resource.RLIM_INFINITY:
+        rooms.append(float(space - (held.vms - held.rss)))
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):
+            rooms.append(float(Path("/sys/fs/cgroup", name).read_text()))
+    return min(rooms) / _GIB
+
+
 def forget_peak(device: str) -> None:
     """Start measuring the peak anew, where the system can."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         return
+    give_back()
     # Linux: writing 5 sets the peak resident size back to the present one (proc(5)).
     clear = Path("/proc/self/clear_refs")
     if clear.exists():
@@ -46,10 +68,23 @@ def forget_peak(device: str) -> None:
             clear.write_text("5")
 
 
+def give_back() -> None:
+    """Hand freed memory back to the system: glibc keeps what earlier work needed otherwise."""
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # another C library has no such call
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
 def memory_peak_gib(device: str) -> float:
     """Return the most this process has used so far."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / _GIB
+    # What getrusage tells starts at the size of the process that launched this one.
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return float(line.split()[1]) * 1024 / _GIB
     # Bytes on macOS, KiB elsewhere.
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / _GIB

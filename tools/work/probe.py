@@ -6,6 +6,7 @@ a run with the probe ends exactly like one without.
 
 from __future__ import annotations
 
+import errno
 import random
 import time
 from collections.abc import Iterator
@@ -20,15 +21,19 @@ from tools.errors import Refused
 from tools.history.events import GatePassed, SampleGenerated
 from tools.history.spec import TrainingSpec
 from tools.work.ladder import OutOfMemory
-from tools.work.memory import forget_peak, memory_peak_gib
+from tools.work.memory import forget_peak, memory_peak_gib, memory_room_gib
 from tools.work.objectives import Objective
 from tools.work.report import Job
 from tools.work.rows import Encoded
+from tools.work.saving import as_in_the_run, offloading, optimiser_of
 from tools.work.template import stop_token_ids
 
 STEPS = 2
 _NEW_TOKENS = 24
-_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "std::bad_alloc")
+_NO_MEMORY = (
+    *("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory"),
+    *("std::bad_alloc", "could not create a memory object", "could not create a primitive"),
+)
 
 
 @dataclass(frozen=True)
@@ -112,11 +117,21 @@ def explained_memory(spec: TrainingSpec) -> Iterator[None]:
     """
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
-        text = str(error).lower()
-        if not isinstance(error, MemoryError) and not any(sign in text for sign in _NO_MEMORY):
+    except (MemoryError, RuntimeError, OSError) as error:
+        if not _is_about_memory(error):
             raise
-        raise OutOfMemory(f"A batch of {spec.batch_size} rows did not fit into memory.") from None
+        room = memory_room_gib(spec.device)
+        raise OutOfMemory(
+            f"A batch of {spec.batch_size} rows did not fit into memory.", available_gib=room
+        ) from None
+
+
+def _is_about_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return any(sign in str(error).lower() for sign in _NO_MEMORY)
 
 
 def _steps(
@@ -127,20 +142,22 @@ def _steps(
     chosen = objective.collate([rows.row(i) for i in longest[: spec.batch_size]])
     batch = {k: v.to(spec.device) for k, v in chosen.items()}
     trained = [p for p in model.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(trained, lr=spec.learning_rate, weight_decay=spec.weight_decay)
+    optimiser = optimiser_of(spec, trained)
     model.train()
     losses, took = [], 0.0
-    for _ in range(STEPS):
-        job.check_cancelled()
-        began = time.monotonic()
-        scores = objective.loss(model, batch)
-        loss = scores.total / max(1, scores.items)
-        loss.backward()
-        losses.append(float(loss.detach()))
-        _check_step(losses[-1], trained, gradient=objective.always_learns)
-        optimiser.step()
-        optimiser.zero_grad()
-        took = time.monotonic() - began
+    with as_in_the_run(model, spec):
+        for _ in range(STEPS):
+            job.check_cancelled()
+            began = time.monotonic()
+            with offloading(spec):
+                scores = objective.loss(model, batch)
+                loss = scores.total / max(1, scores.items)
+            loss.backward()
+            losses.append(float(loss.detach()))
+            _check_step(losses[-1], trained, gradient=objective.always_learns)
+            optimiser.step()
+            optimiser.zero_grad()
+            took = time.monotonic() - began
     return losses, took
 
 

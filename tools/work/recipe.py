@@ -1,8 +1,8 @@
-"""The one recipe of every objective: transformers' trainer with the parts replaced that cost time or
-exactness on real, short rows.
+"""The one recipe of every objective: transformers' trainer, with the parts replaced that cost time
+or exactness on real, short rows.
 
 - The loss is the objective's, and looks at trained positions only.
-- Batches hold rows end to end or of similar length, in an order that depends on seed and epoch alone.
+- Batches hold rows end to end or of similar length; their order depends on seed and epoch alone.
 - Validation weighs tokens, not batches, and draws no random numbers.
 - A checkpoint counts only once its manifest is written.
 """
@@ -17,14 +17,15 @@ import torch
 from torch.utils.data import Sampler
 from transformers import Trainer
 
-from tools.work.batching import Examples, GroupedOrder
 from tools.jobs.ending import CANCEL_FILE
+from tools.work.batching import Examples, GroupedOrder
 from tools.work.engines import agree, whole_weights
 from tools.work.forward import Batch, call_through, open_door
 from tools.work.methods import Allocation, extra_loss, saving_options
 from tools.work.objectives import Objective, Scores
 from tools.work.report import Job
 from tools.work.rows import Encoded
+from tools.work.saving import offloading
 
 
 class Recipe(Trainer):
@@ -80,7 +81,8 @@ class Recipe(Trainer):
             extra = extra_loss(inner)
             return loss if extra is None else loss + extra
 
-        loss = call_through(model, work)
+        with offloading(self._objective.spec):
+            loss = call_through(model, work)
         # Items were counted over all processes, whose gradients are then averaged.
         shared = self.args.average_tokens_across_devices and num_items_in_batch is not None
         return loss * self.accelerator.num_processes if shared else loss

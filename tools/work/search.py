@@ -34,6 +34,7 @@ from tools.jobs.trials import (
     trial_rows,
     validation_losses,
 )
+from tools.work.nursery import Nursery
 from tools.work.report import Cancelled, Job
 
 _LOOK_EVERY_S = 0.3
@@ -53,7 +54,11 @@ def run(job: Job) -> dict[str, Any]:
         Cancelled: The person asked to stop; the running trial stops as well and both can go on.
         Refused: No trial came to a result.
     """
-    return Search(job).run()
+    search = Search(job)
+    try:
+        return search.run()
+    finally:
+        search.close()
 
 
 class Search:
@@ -64,6 +69,9 @@ class Search:
         self._job = job
         self._spec = job.spec
         self._ctx = Context(job.settings)
+        self._nursery = Nursery(job.folder) if hasattr(os, "fork") else None
+        warm = job.settings.model_copy(update={"workers": self._nursery})
+        self._starting = self._ctx.with_(settings=warm)
         self._began = time.monotonic()
         self._budget_min = minutes_left(job.record)
         self._spent_before_s = float(job.record.measured.get("searched_s", 0.0))
@@ -82,6 +90,11 @@ class Search:
             trial = self._study.ask()
             self._watch(trial, self._launch(trial))
         return self._conclude()
+
+    def close(self) -> None:
+        """Leave nothing behind but what was asked for."""
+        if self._nursery:
+            self._nursery.close()
 
     def _open(self) -> optuna.Study:
         url = f"sqlite:///{self._job.folder / STUDY_FILE}"
@@ -114,7 +127,7 @@ class Search:
                 update={"max_minutes": max(0.01, self._left_min() - self._reserve_min())}
             )
         record = submit(
-            self._ctx,
+            self._starting,
             spec,
             name=f"{self._job.id} trial {trial.number + 1}",
             parent=self._job.id,
@@ -140,7 +153,7 @@ class Search:
         reconcile(self._ctx)
         record = self._ctx.store.jobs.get(str(name))
         if record.state not in UNFINISHED and not why_not_resumable(self._ctx, record)[0]:
-            record = resume(self._ctx, record, at_once=True)
+            record = resume(self._starting, record, at_once=True)
         self._watch(trial, record)
 
     def _watch(self, trial: Trial, record: JobRecord) -> None:

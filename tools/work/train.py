@@ -25,7 +25,12 @@ from tools.work.keep import Keeper, save_result
 from tools.work.ladder import OutOfMemory, as_attempted, step_down
 from tools.work.load import load_config, load_model, load_tokenizer
 from tools.work.memory import forget_peak, memory_peak_gib
-from tools.work.methods import keep_initial, keep_trained_weights_exact, make_trainable
+from tools.work.methods import (
+    keep_initial,
+    keep_trained_weights_exact,
+    make_trainable,
+    recompute_activations,
+)
 from tools.work.monitor import Monitor, RunFacts
 from tools.work.objectives import Objective, objective_of
 from tools.work.outcome import conclude
@@ -33,6 +38,7 @@ from tools.work.probe import explained_memory, probe
 from tools.work.recipe import Recipe
 from tools.work.report import Cancelled, Job
 from tools.work.rows import Encoded
+from tools.work.saving import OPTIMISERS
 from tools.work.template import marks_generation, template_notes
 
 _HELD_OUT_ROWS = 512
@@ -122,13 +128,12 @@ def _fit(job: Job, spec: TrainingSpec) -> Fitted:
     set_seed(spec.seed)
     keeper = Keeper(job, spec)
     prepared = _prepare(job, spec)
-    if keeper.resumed is None:
-        _try_first(job, spec, prepared)
+    tried_gib = _try_first(job, spec, prepared) if keeper.resumed is None else 0.0
     # The probe's throw-away copy is no part of what the run needs.
     forget_peak(spec.device)
     trainer, monitor = _train(job, spec, prepared, keeper)
     job.measure(
-        memory_gib=round(memory_peak_gib(spec.device), 3),
+        memory_gib=round(max(tried_gib, memory_peak_gib(spec.device)), 3),
         train_s=round(monitor.elapsed_s, 1),
         steps=int(trainer.state.global_step),
         tokens_per_s=round(trainer.tokens_seen / max(1e-9, monitor.elapsed_now_s), 1),
@@ -146,7 +151,8 @@ def _fit(job: Job, spec: TrainingSpec) -> Fitted:
     return Fitted(prepared.model, prepared.tokenizer, keeper, facts)
 
 
-def _try_first(job: Job, spec: TrainingSpec, prepared: Prepared) -> None:
+def _try_first(job: Job, spec: TrainingSpec, prepared: Prepared) -> float:
+    """Probe the run where that can be done; returns the peak of memory that it took, in GiB."""
     if not spec.probe:
         job.warn("not_probed", "The probe was left out, as the plan says.")
     elif cuts_weights(spec):
@@ -154,7 +160,9 @@ def _try_first(job: Job, spec: TrainingSpec, prepared: Prepared) -> None:
     else:
         job.phase("probe")
         prompt = prepared.objective.prompt(_split(job, prepared.manifest))
-        probe(job, spec, prepared.model, prepared.objective, prepared.rows, prompt)
+        tried = probe(job, spec, prepared.model, prepared.objective, prepared.rows, prompt)
+        return tried.peak_gib
+    return 0.0
 
 
 def _next_attempt(
@@ -203,6 +211,8 @@ def _prepare(job: Job, spec: TrainingSpec) -> Prepared:
     for part in (rows, held_out):
         objective.reference(model, part)
     model = make_trainable(model, spec, tokenizer=tokenizer, steps=_steps(spec, len(rows)))
+    if spec.gradient_checkpointing:  # before the probe, which must need no more than the run
+        recompute_activations(model)
     keep_initial(model, spec, job.folder)
     _tell_clues(job, spec, manifest, model, tokenizer, (rows, held_out), tokenize_s)
     return Prepared(manifest, tokenizer, model, objective, rows, held_out)
@@ -287,7 +297,7 @@ def _config(job: Job, spec: TrainingSpec, rows: int) -> SFTConfig:
         weight_decay=spec.weight_decay,
         activation_checkpointing=spec.gradient_checkpointing,
         use_cpu=spec.device == "cpu",
-        optim="adamw_torch_fused",
+        optim=OPTIMISERS[spec.optimizer],
         seed=spec.seed,
         data_seed=spec.seed,
         eval_strategy="steps",
