@@ -116,6 +116,7 @@ _UNALLOCATED = re.compile(
     r"([\d.]+)\s*([MG])iB (?:is reserved by PyTorch but unallocated|reserved in total)",
     re.IGNORECASE,
 )
+_TRIED = re.compile(r"Tried to allocate ([\d.]+)\s*([MG])iB", re.IGNORECASE)
 _EVAL_TRACE = re.compile(
     r"evaluation_loop|prediction_step|in evaluate\b|_held_out|nested_(?:concat|gather)|"
     r"compute_metrics|pad_across_processes|preprocess_logits|eval_dataloader|EvalPrediction|"
@@ -145,10 +146,13 @@ def memory_gone(run: Run) -> Iterator[Suspicion]:
     confidence = 0.45 if went_on else 0.93
     doing = _doing(run, text, found)
     held = _idle_share(found.line if found else "")
-    if held is not None and held[0] >= 0.25:
+    asked = _TRIED.search(found.line) if found else None
+    need = float(asked[1]) / (1024 if asked[2].upper() == "M" else 1) if asked else None
+    enough = need is not None and held is not None and held[1] >= max(1.0, need)
+    if held is not None and (held[0] >= 0.25 or enough):
         yield suspect(
             "fragmentation",
-            ramp(held[0], 0.25, 0.5, 0.94, 0.97),
+            ramp(held[0], 0.25, 0.5, 0.945, 0.97),
             f"Of what PyTorch holds, "
             f"{held[1]:.3g} GiB lies idle ({held[0]:.0%}) while an allocation failed.",
             idle_share=held[0],

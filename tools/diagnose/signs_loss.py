@@ -177,6 +177,11 @@ def _too_short(
     simple = run.number("tfidf_accuracy", "predictable")
     linear = run.loss.half_way < 0.72 and fall > 0.01
     still = len(evals) >= 3 and evals.half_way < 0.7 and evals.fall > 0.01
+    levelled = len(evals) >= 3 and (
+        evals.values[-2] - evals.last_value < 0.12 * max(1e-9, evals.values[0] - evals.last_value)
+    )
+    if levelled or run.loss.noise > 0.6 * max(fall, 0.0):
+        linear = False
     weak = tuned is not None and base is not None and tuned <= base + 0.05
     could = simple is not None and tuned is not None and simple >= tuned + 0.15
     confidence = 0.0

@@ -1,0 +1,1 @@
+"""Runs with a fault put in, and healthy ones, for the diagnosis to tell apart."""
