@@ -15,7 +15,7 @@ from typing import Any
 from tools.context import Context
 from tools.history.approvals import Approval
 from tools.history.jobs import JobRecord
-from tools.history.spec import EvaluationSpec, ExportSpec, TrainingSpec
+from tools.history.spec import EvaluationSpec, ExportSpec, SearchSpec, TrainingSpec, run_of
 from tools.shipped import shipped
 
 OPEN, CLOSE = "<state>", "</state>"
@@ -28,7 +28,8 @@ _DATA_SUFFIXES = frozenset(
 _PLAN_FIELDS = (
     "path", "model", "method", "rank", "alpha", "dropout", "epochs", "max_steps", "learning_rate",
     "weight_decay", "batch_size", "gradient_accumulation", "max_length", "eval_fraction", "dedupe",
-    "template", "device", "goal", "max_minutes",
+    "template", "device", "goal", "max_minutes", "engine", "objective", "batching", "loss",
+    "trials",
 )  # fmt: skip
 _METRICS = (
     "verdict", "verdict_text", "accuracy", "base_accuracy", "macro_f1", "eval_loss",
@@ -86,7 +87,8 @@ def data_files(folder: Path, *, prefix: str = "", depth: int = _DEPTH) -> list[s
 
 
 def _waiting(approval: Approval) -> dict[str, Any]:
-    plan = approval.plan
+    # A search holds the run that it varies.
+    plan = {**approval.plan.get("base", {}), **approval.plan}
     return {
         "approval": approval.id,
         "action": approval.action,
@@ -104,12 +106,17 @@ def _job(job: JobRecord, thread_id: str | None) -> dict[str, Any]:
         "here": bool(thread_id) and job.thread_id == thread_id,
     }
     spec = job.spec
-    if isinstance(spec, TrainingSpec):
-        values = spec.model_dump(mode="json")
+    run = run_of(spec)
+    if isinstance(run, TrainingSpec):
+        values = run.model_dump(mode="json")
         told |= {name: values[name] for name in _PLAN_FIELDS if values.get(name) is not None}
     elif isinstance(spec, EvaluationSpec | ExportSpec):
         told["job"] = spec.job
         told |= {"format": spec.format} if isinstance(spec, ExportSpec) else {}
+    if isinstance(spec, SearchSpec):
+        told |= {"trials": spec.trials, "max_minutes": spec.max_minutes}
+    if job.parent:
+        told["parent"] = job.parent
     told["metrics"] = {k: job.metrics[k] for k in _METRICS if job.metrics.get(k) is not None}
     told["artifacts"] = sorted(job.artifacts)
     if job.error:

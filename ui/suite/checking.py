@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tools.history.jobs import JobRecord
-from tools.history.spec import plan_hash
+from tools.history.spec import plan_hash, run_of
 from ui.suite.cases import Conditions, ExpectedCall
 from ui.suite.matching import MadeCall, compare_arguments
 from ui.suite.sandbox import World
@@ -153,7 +153,8 @@ def _wrong_spec(wanted: Conditions, world: World) -> list[str]:
     started = world.new_trainings()
     if not started:
         return ["spec: no training was started"]
-    spec = started[-1].spec.model_dump(mode="json")
+    whole = started[-1].spec
+    spec = run_of(whole).model_dump(mode="json") | whole.model_dump(mode="json", exclude={"base"})
     spec["minutes"] = spec.get("max_minutes")
     expected = ExpectedCall(tool="spec", args=wanted.spec)
     score = compare_arguments(expected, MadeCall("spec", spec), world.resolver())

@@ -14,7 +14,7 @@ from tools.datasets.manifest import read_manifest
 from tools.errors import BadInput, NotFound, ToolError
 from tools.evaluate.request import newest_training
 from tools.history.jobs import JobRecord
-from tools.history.spec import JobKind, TrainingSpec
+from tools.history.spec import JobKind, SearchSpec, TrainingSpec
 from tools.jobs.find import LATEST, find_job
 from tools.paths import locate
 from tools.settings import Settings, extra_environment, read_settings
@@ -64,12 +64,25 @@ class World:
         return [record for record in self.all_jobs() if record.id not in self.seeded]
 
     def new_trainings(self) -> list[JobRecord]:
-        """Return the training runs that the case started; a resumed one is not new."""
+        """Return the runs and searches that the case started.
+
+        A resumed run is not new, a cured one is; a search is one, whatever trials it makes.
+        """
+        new = self.new_jobs()
+        searches = {record.id for record in new if isinstance(record.spec, SearchSpec)}
         return [
             record
-            for record in self.new_jobs()
-            if isinstance(record.spec, TrainingSpec) and record.parent not in self.seeded
+            for record in new
+            if isinstance(record.spec, TrainingSpec | SearchSpec)
+            and record.parent not in searches
+            and not self._resumes(record)
         ]
+
+    def _resumes(self, record: JobRecord) -> bool:
+        """Return whether a job finishes the plan of a run that was there before."""
+        if record.parent not in self.seeded or not isinstance(record.spec, TrainingSpec):
+            return False
+        return not record.spec.cures and not record.spec.continues
 
     def job(self, ref: str) -> str | None:
         """Return the id that a reference means: a seeded job, or `new1` for the first started."""

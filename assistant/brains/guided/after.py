@@ -153,22 +153,48 @@ def _several(view: View, clause: str) -> list[str]:
     return [job["id"] for job in view.trainings if state in (None, job["state"])]
 
 
-def missing(tool: str, say: str) -> Callable[[View, Wish, Offered], Plan]:
-    """A capability that a later version brings: what exists instead is done."""
-
-    def build(view: View, wish: Wish, offered: Offered) -> Plan:
-        ids = named_jobs(view)
-        if tool == "compare_jobs" and tool in offered:
-            ids = ids or [job["id"] for job in view.trainings[:2]]
-            return Plan(calls=[(tool, only_offered({"jobs": ids}, offered[tool]))])
-        if tool in offered:
-            return with_job(wish.intent, tool, "look into")(view, wish, offered)
-        if tool == "compare_jobs" and len(ids) < 2:
-            plan = Plan(calls=[("list_jobs", {})])
-        else:
-            plan = show(view, wish, offered)
-        if plan.calls:
-            plan.notes.append(say)
+def compare(view: View, wish: Wish, offered: Offered) -> Plan:
+    """Lay runs side by side: those that are named, the one that is spoken of, the last ones."""
+    ended = [job["id"] for job in view.trainings if job["state"] not in ("queued", "running")]
+    known = [job["id"] for job in view.trainings]
+    named = named_jobs(view)
+    wanted = named[:4]
+    if len(wanted) < 2:
+        focus = [str(view.focus)] if view.focus in known else []
+        rest = [job for job in ended if job not in (*wanted, *focus)]
+        older = _older_than(view, focus[0] if focus and not named else None, rest)
+        wanted = list(dict.fromkeys([*focus, *wanted, *older]))[: _how_many(view)]
+    if len(wanted) < 2:
+        plan = Plan(calls=[("list_jobs", {})])
+        plan.notes.append("There is only one run to look at; a comparison needs two.")
         return plan
+    return Plan(calls=[("compare_jobs", {"jobs": wanted})], memo={"job": wanted[0]})
 
-    return build
+
+def _older_than(view: View, job: str | None, rest: list[str]) -> list[str]:
+    """Return the other runs, those before the one that is spoken of first."""
+    ids = [j["id"] for j in view.trainings]
+    if job is None:
+        return rest
+    place = ids.index(job)
+    return [r for r in rest if ids.index(r) > place] + [r for r in rest if ids.index(r) < place]
+
+
+def _how_many(view: View) -> int:
+    """Return how many runs are compared: two, unless up to four are asked for."""
+    match = re.search(
+        r"\b(?:last|latest|newest|all) ([34])\b|\ball (?:my )?(?:runs|jobs)\b", view.said.plain
+    )
+    return int(match[1] or 4) if match else 2
+
+
+def report(view: View, wish: Wish, offered: Offered) -> Plan:
+    """Write a report where that is there; else show what the run recorded."""
+    if "write_report" in offered:
+        return with_job("report", "write_report", "report on")(view, wish, offered)
+    plan = show(view, wish, offered)
+    if plan.calls:
+        plan.notes.append(
+            "I cannot write a report page yet; this is what the run recorded, its verdict first."
+        )
+    return plan

@@ -30,12 +30,8 @@ _BUILDERS: dict[str, Callable[[View, Wish, Offered], Plan]] = {
     "jobs": after.jobs,
     "show": after.show,
     "diagnose": diagnose,
-    "compare": after.missing(
-        "compare_jobs", "I cannot lay runs side by side yet; these are their figures."
-    ),
-    "report": after.missing(
-        "write_report", "I cannot write a report page yet; this is what the run recorded."
-    ),
+    "compare": after.compare,
+    "report": after.report,
     "cancel": after.with_job("cancel", "cancel_job", "stop"),
     "resume": after.with_job("resume", "resume_job", "resume"),
     "evaluate": after.evaluate,

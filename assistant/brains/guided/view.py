@@ -91,8 +91,13 @@ class View:
 
     @property
     def trainings(self) -> list[dict[str, Any]]:
-        """Training runs, newest first."""
-        return [job for job in self.jobs if job["kind"] == "train"]
+        """Training runs and searches, newest first; the trials of a search are not among them."""
+        searches = {job["id"] for job in self.jobs if job["kind"] == "search"}
+        return [
+            job
+            for job in self.jobs
+            if job["kind"] in ("train", "search") and job.get("parent") not in searches
+        ]
 
     @property
     def waiting(self) -> list[dict[str, Any]]:
