@@ -15,11 +15,14 @@ from pathlib import Path
 
 from tools.settings import Settings, read_settings
 
+_READY = "ready"
+
 
 class Nursery:
     """The searching side: a stand-in for starting workers, see `Settings.workers`."""
 
     def __init__(self, folder: Path) -> None:
+        self._ready: bool | None = None
         # The environment is that of a worker already.
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "tools.work.nursery"],
@@ -28,6 +31,13 @@ class Nursery:
             stdout=subprocess.PIPE,
             text=True,
         )
+
+    def is_ready(self) -> bool:
+        """Wait until the libraries are loaded; false where they cannot be."""
+        if self._ready is None:
+            assert self._process.stdout
+            self._ready = self._process.stdout.readline().strip() == _READY
+        return self._ready and self._process.poll() is None
 
     def start(self, settings: Settings, job_id: str) -> int | None:
         """Let a worker take over a job; return its process id."""
@@ -53,11 +63,14 @@ def main() -> int:
     """Load the libraries, then fork a worker for each line that comes in."""
     # Nobody waits for the workers: the system takes them away when they end.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    # What trials of this machine do not use; a quantised base is loaded by ordinary workers.
+    sys.modules.setdefault("deepspeed", None)  # type: ignore[arg-type]
     import peft  # noqa: F401, PLC0415 - the point of it all
 
     from tools.work import train  # noqa: F401, PLC0415
 
     settings = read_settings()
+    print(_READY, flush=True)
     for line in sys.stdin:
         print(_fork(settings.job_folder(line.strip())), flush=True)
     return 0

@@ -70,8 +70,6 @@ class Search:
         self._spec = job.spec
         self._ctx = Context(job.settings)
         self._nursery = Nursery(job.folder) if hasattr(os, "fork") else None
-        warm = job.settings.model_copy(update={"workers": self._nursery})
-        self._starting = self._ctx.with_(settings=warm)
         self._began = time.monotonic()
         self._budget_min = minutes_left(job.record)
         self._spent_before_s = float(job.record.measured.get("searched_s", 0.0))
@@ -90,6 +88,13 @@ class Search:
             trial = self._study.ask()
             self._watch(trial, self._launch(trial))
         return self._conclude()
+
+    def _starting(self) -> Context:
+        """Return the context that starts trials: from the warm process where there is one."""
+        if self._nursery is None or not self._nursery.is_ready():
+            return self._ctx
+        warm = self._job.settings.model_copy(update={"workers": self._nursery})
+        return self._ctx.with_(settings=warm)
 
     def close(self) -> None:
         """Leave nothing behind but what was asked for."""
@@ -127,7 +132,7 @@ class Search:
                 update={"max_minutes": max(0.01, self._left_min() - self._reserve_min())}
             )
         record = submit(
-            self._starting,
+            self._starting(),
             spec,
             name=f"{self._job.id} trial {trial.number + 1}",
             parent=self._job.id,
@@ -153,7 +158,7 @@ class Search:
         reconcile(self._ctx)
         record = self._ctx.store.jobs.get(str(name))
         if record.state not in UNFINISHED and not why_not_resumable(self._ctx, record)[0]:
-            record = resume(self._starting, record, at_once=True)
+            record = resume(self._starting(), record, at_once=True)
         self._watch(trial, record)
 
     def _watch(self, trial: Trial, record: JobRecord) -> None:

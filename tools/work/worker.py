@@ -106,6 +106,9 @@ def spare_imports(job: Job) -> None:
     if not _needs_bitsandbytes(job):
         # PEFT imports it wherever it is installed, with torch's compiler behind it: two seconds.
         sys.modules.setdefault("bitsandbytes", None)  # type: ignore[arg-type]
+    if not getattr(job.spec, "engine", "").startswith("zero"):
+        # The trainer imports it wherever it is installed.
+        sys.modules.setdefault("deepspeed", None)  # type: ignore[arg-type]
 
 
 def _needs_bitsandbytes(job: Job) -> bool:
