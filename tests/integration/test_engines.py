@@ -1,0 +1,67 @@
+"""Several processes for one run: the same losses as one, stopped and resumed alike."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.jobs_factory import make_dataset, make_spec
+from tools.context import Context
+from tools.history.jobs import JobRecord
+from tools.history.spec import UNFINISHED, TrainingSpec
+from tools.jobs.follow import wait
+from tools.jobs.launch import submit
+from tools.jobs.resume import cancel, resume
+
+pytestmark = pytest.mark.integration
+
+_ENDS_WITHIN_S = 400.0
+TOLERANCE = 2e-5
+"""Largest relative difference of losses: sums are added in another order."""
+
+
+@pytest.fixture
+def tiny(material: Path) -> Path:
+    """A real pre-trained model of 260k parameters."""
+    return material / "models" / "stories260K"
+
+
+def _spec(ctx: Context, tiny: Path, **changes: Any) -> TrainingSpec:
+    values = {"batch_size": 8, "max_steps": 8, "eval_steps": 4, "save_steps": 4}
+    return make_spec(make_dataset(ctx), tiny, **values | changes)
+
+
+def _ended(ctx: Context, record: JobRecord) -> JobRecord:
+    after = wait(ctx, record.id, timeout_s=_ENDS_WITHIN_S)
+    log = ctx.settings.job_folder(record.id) / "log.txt"
+    assert after.state not in UNFINISHED, log.read_text()[-2000:]
+    return after
+
+
+def _losses(ctx: Context, job_id: str) -> dict[int, float]:
+    events = ctx.store.jobs.events(job_id, kinds=["metrics"])
+    return {e.payload["step"]: e.payload["loss"] for e in events if e.payload["loss"] is not None}
+
+
+def test_two_processes_stopped_and_resumed_learn_what_one_does(ctx: Context, tiny: Path) -> None:
+    alone = _ended(ctx, submit(ctx, _spec(ctx, tiny), name="alone"))
+    assert alone.state == "succeeded", alone.error
+    pair = submit(ctx, _spec(ctx, tiny, batch_size=4, engine="ddp", processes=2), name="pair")
+    deadline = time.monotonic() + _ENDS_WITHIN_S
+    while not _losses(ctx, pair.id):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    cancel(ctx, pair)
+    stopped = _ended(ctx, pair)
+    assert stopped.state == "cancelled", stopped.error
+    resume(ctx, stopped)
+    together = _ended(ctx, pair)
+    assert together.state == "succeeded", together.error
+    expected, found = _losses(ctx, alone.id), _losses(ctx, pair.id)
+    assert found.keys() == expected.keys()
+    assert found == {step: pytest.approx(loss, rel=TOLERANCE) for step, loss in expected.items()}
+    best = alone.metrics["best_eval_loss"]
+    assert together.metrics["best_eval_loss"] == pytest.approx(best, rel=TOLERANCE)
