@@ -312,6 +312,14 @@ SICK: tuple[Case, ...] = (
         patches.out_of_memory("train"),
     ),
     Case(
+        "no room for eight rows",
+        "oom_ram",
+        lambda: _kinds(48, 56),
+        {"max_steps": 12, "eval_steps": 6},
+        patches.room_for(4),
+        cured=True,
+    ),
+    Case(
         "no memory in evaluation",
         "oom_eval",
         lambda: _kinds(48, 45),

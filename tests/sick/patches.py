@@ -10,6 +10,10 @@ from typing import Any
 from unittest.mock import patch
 
 Patch = Callable[[ExitStack], None]
+_GONE = (
+    "[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory: you tried "
+    "to allocate 8589934592 bytes. Error code 12 (Cannot allocate memory)"
+)
 
 
 def _swap(stack: ExitStack, target: Any, name: str, new: Any) -> None:
@@ -238,19 +242,33 @@ def leaking(mib: float) -> Patch:
 
 def out_of_memory(where: str) -> Patch:
     """Let torch say what it says when memory is gone: in `train`, `evaluate` or `save`."""
-    message = (
-        "[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory: you "
-        "tried to allocate 8589934592 bytes. Error code 12 (Cannot allocate memory)"
-    )
 
     def fail(*_: Any, **__: Any) -> Any:
-        raise RuntimeError(message)
+        raise RuntimeError(_GONE)
 
     def put_in(stack: ExitStack) -> None:
         from tools.work.recipe import Recipe
 
         name = {"train": "training_step", "evaluate": "_scored", "save": "_save_checkpoint"}[where]
         _swap(stack, Recipe, name, fail)
+
+    return put_in
+
+
+def room_for(rows: int) -> Patch:
+    """Let memory hold so many rows at once, and no more."""
+
+    def put_in(stack: ExitStack) -> None:
+        from tools.work.recipe import Recipe
+
+        real = Recipe.training_step
+
+        def step(self: Any, model: Any, inputs: Any, *more: Any, **options: Any) -> Any:
+            if len(inputs["input_ids"]) > rows:
+                raise RuntimeError(_GONE)
+            return real(self, model, inputs, *more, **options)
+
+        _swap(stack, Recipe, "training_step", step)
 
     return put_in
 
