@@ -453,6 +453,7 @@ def _bigger_batch(run: Run) -> Cure:
         predicted="A calmer loss, and more tokens a second where the device was idle.",
         why="A gradient of one or two rows is mostly noise, and a device with so little to do "
         "waits; the learning rate may rise with the batch.",
+        todo="" if changes else "Raise the batch as far as memory allows.",
     )
 
 

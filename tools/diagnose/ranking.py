@@ -29,7 +29,7 @@ EXPLAINS: dict[Code, tuple[Code, ...]] = {
     "leakage": ("overfitting",),
     "truncation": ("untrained_stop", "underfitting", "pad_eos_confusion"),
     "pad_eos_confusion": ("untrained_stop",),
-    "template_mismatch": ("untrained_stop", "class_collapse", "eval_shift"),
+    "template_mismatch": ("untrained_stop", "class_collapse"),
     "adapter_not_applied": ("template_mismatch", "merge_loss", "underfitting", "class_collapse"),
     "fragmentation": ("oom_gpu",),
     "memory_growth": ("oom_gpu", "oom_ram"),
