@@ -175,6 +175,16 @@ def _own_commands() -> list[click.Command]:
             "Check this machine with a real one-step training and export.",
             _JSON,
         ),
+        command(
+            "judge",
+            commands.judge,
+            "Let the configured language model compare a run's answers with its base's.",
+            click.Argument(["job"], metavar="JOB"),
+            click.Option(
+                ["--pairs"], type=click.IntRange(1, 200), default=30, help="Pairs at most."
+            ),
+            _JSON,
+        ),
         command("mcp", commands.mcp, "Serve the capabilities over MCP on standard input."),
         commands.suite_group(_JSON),
     ]

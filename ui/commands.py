@@ -60,6 +60,15 @@ def doctor(as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
+def judge(job: str, pairs: int, as_json: bool) -> None:
+    """Let the configured language model compare the answers of a run and its base."""
+    from assistant.judging import judge_with_brain
+    from ui.cli import start_face
+
+    tally = judge_with_brain(start_face("cli"), job, pairs=pairs)
+    print(json.dumps(tally.model_dump(mode="json"), indent=2) if as_json else tally.text)
+
+
 def mcp() -> None:
     """Serve over MCP until the client leaves."""
     from ui.mcp import serve

@@ -84,7 +84,7 @@ def cast(ctx: Context, ballot: str, choice: Side, voter: str) -> Ballot:
     if choice not in ("first", "second", "tie"):
         raise BadInput(f"{choice!r} is no choice.", hint="Choose first, second or tie.")
     ctx.store.ballots.cast(ballot, _choice(record, choice))
-    _take_in(ctx, record.job_id)
+    take_in(ctx, record.job_id)
     return open_ballot(ctx, record.job_id, record.voter)
 
 
@@ -130,7 +130,8 @@ def with_people(word: Word, text: str, votes: Tally) -> tuple[Word, str]:
     return word, f"{text} {votes.text}"
 
 
-def _take_in(ctx: Context, job_id: str) -> None:
+def take_in(ctx: Context, job_id: str) -> None:
+    """Let a job's verdict and metrics hear of the votes."""
     record = ctx.store.jobs.get(job_id)
     votes = count_votes(ctx, record)
     preferred = votes.people.model_dump(mode="json") if votes.people else None
