@@ -17,6 +17,14 @@ from tools.diagnose.suspicion import Suspicion
 EXPLAINS: dict[Code, tuple[Code, ...]] = {
     "empty_mask": ("zero_loss", "nan_loss", "constant_loss", "underfitting", "untrained_stop",
                    "class_collapse", "wrong_mask"),
+    "wrong_mask": (
+        "untrained_stop",
+        "pad_eos_confusion",
+        "template_mismatch",
+        "forgetting",
+        "underfitting",
+        "class_collapse",
+    ),
     "lr_too_high": ("class_collapse", "underfitting", "overfitting", "forgetting",
                     "label_noise", "template_mismatch", "tiny_batch", "eval_shift"),
     "lr_too_low": ("underfitting", "class_collapse"),

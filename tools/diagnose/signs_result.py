@@ -78,7 +78,8 @@ def forgetting(run: Run) -> Iterator[Suspicion]:
     if rise < least or share < part:
         return
     confidence = ramp(share, part, 4 * part, 0.6, 0.93)
-    usual = rate_of(run).surely_above < 3 and str(run.spec.get("method") or "lora") != "full"
+    full = str(run.spec.get("method") or "lora") == "full"
+    usual = rate_of(run).surely_above < (2.5 if full else 6.0)
     if small and usual:
         confidence = min(confidence, 0.45)
     beside = f" (from {before:.3g} to {after:.3g})" if before and after else ""

@@ -30,12 +30,8 @@ def masks(run: Run) -> Iterator[Suspicion]:
     trained = _measure(run, "trained_token_share")
     prompts, answers = run.number("prompts_trained_share"), run.number("answers_trained_share")
     said = " ".join(str(f.get("message", "")) for f in run.failures).lower()
-    if (
-        trained == 0
-        or answers == 0
-        or "nothing to learn" in said
-        or "no row holds anything" in said
-    ):
+    none = answers == 0 and (trained is None or trained < 0.01)
+    if trained == 0 or none or "nothing to learn" in said or "no row holds anything" in said:
         yield suspect(
             "empty_mask",
             0.97,
@@ -52,10 +48,10 @@ def masks(run: Run) -> Iterator[Suspicion]:
             f"{trained or 1.0:.0%} of all tokens count in the loss.",
             trained_token_share=trained or 1.0,
         )
-    elif prompts is not None and prompts > 0.1 and not plain:
+    elif prompts is not None and prompts > 0.25 and not plain:
         yield suspect(
             "wrong_mask",
-            ramp(prompts, 0.1, 0.6, 0.65, 0.95),
+            ramp(prompts, 0.25, 0.7, 0.7, 0.95),
             f"{prompts:.0%} of the questions' tokens count in the loss.",
             prompts_trained_share=prompts,
         )

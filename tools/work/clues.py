@@ -29,6 +29,7 @@ _MOST_ROWS = 50_000
 _COUNTED_ROWS = 2_000
 _FOLDS = 3
 _LEAST_ROWS = 24
+_MASKS_LOOKED_AT = 300
 _SURE, _DENIED = 0.7, 0.12
 _WORD = re.compile(r"\w+")
 
@@ -62,6 +63,7 @@ def data_of(
     rows: Encoded,
     held_out: Encoded,
     stops: Sequence[int],
+    tokenizer: Any,
     tokenize_s: float | None = None,
 ) -> DataSeen:
     """Return what the rows look like to the trainer."""
@@ -82,12 +84,36 @@ def data_of(
         known["trained_token_share"] = round(rows.trained_tokens / real, 4)
         known["stop_trained_share"] = round(ends / max(1, len(rows)), 4)
     if spec.objective == "prompt_completion":
+        known |= _masked_parts(manifest, folder, rows, tokenizer)
         known |= _compared(manifest, folder)
     return DataSeen(**known)
 
 
 def _at(values: list[int], share: float) -> float | None:
     return float(values[min(len(values) - 1, int(share * len(values)))]) if values else None
+
+
+def _masked_parts(
+    manifest: Manifest, folder: Path, rows: Encoded, tokenizer: Any
+) -> dict[str, float]:
+    """Return which shares of questions and of answers count in the loss, from where they stand."""
+    if rows.dropped or not len(rows):
+        return {}
+    some = read_split(manifest.split_file(folder, "train"), ["completion"])[:_MASKS_LOOKED_AT]
+    texts = [answer_of(row).strip() for row in some]
+    counts = [len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
+    asked = said = asked_trained = said_trained = 0
+    for labels, count in zip(rows.labels, counts, strict=False):
+        # Two tokens of slack on both sides: a template's own words, and the end.
+        place = max(1, len(labels) - count - 1)
+        head, tail = labels[1 : max(1, place - 2)], labels[min(place + 1, len(labels) - 1) :]
+        asked, said = asked + len(head), said + len(tail)
+        asked_trained += sum(label != MASKED for label in head)
+        said_trained += sum(label != MASKED for label in tail)
+    return {
+        "prompts_trained_share": round(asked_trained / max(1, asked), 4),
+        "answers_trained_share": round(said_trained / max(1, said), 4),
+    }
 
 
 def _compared(manifest: Manifest, folder: Path) -> dict[str, Any]:

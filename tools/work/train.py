@@ -248,7 +248,8 @@ def _tell_clues(
     setup = setup_of(job, spec, model, tokenizer)
     job.emit(setup)
     folder = job.settings.dataset_folder(manifest.id)
-    job.emit(data_of(spec, manifest, folder, *both, setup.stop_token_ids, tokenize_s))
+    stops = setup.stop_token_ids
+    job.emit(data_of(spec, manifest, folder, *both, stops, tokenizer, tokenize_s))
 
 
 def _train(
