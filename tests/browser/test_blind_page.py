@@ -12,7 +12,7 @@ from tests.browser.conftest import NARROW, Server
 from tests.browser.test_page_layout import check_texts
 from tools.context import Context
 from tools.evaluate.votes import tally
-from tools.settings import Settings
+from tools.settings import read_settings
 
 pytestmark = pytest.mark.browser
 Open = Callable[..., Any]
@@ -72,7 +72,8 @@ def test_two_people_judge_with_keys_and_their_agreement_is_told(
     assert "Ada, Ben" in told
     assert "agreement" in told
 
-    counted = tally(Context(Settings(home=scripted.home), actor="python"), job).people
+    settings = read_settings({"LUTHIER_HOME": str(scripted.home), "HOME": str(scripted.home)})
+    counted = tally(Context(settings, actor="python"), job).people
     assert counted is not None
     assert counted.voters == ("Ada", "Ben")
     assert (counted.tuned, counted.base, counted.ties) == (2 * PAIRS - 1, 1, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -72,14 +73,18 @@ def test_the_cut_line_follows_the_chosen_length(
     scripted: Server, open_page: Open, tmp_path: Path
 ) -> None:
     long = tmp_path / "long answers.jsonl"
-    lines = ('{"prompt": "say %d", "completion": "%s"}' % (n, "word " * (n * 9)) for n in range(40))
+    rows = [{"prompt": f"say {n}", "completion": "word " * (n * 9 + 1)} for n in range(40)]
+    lines = [json.dumps(row) for row in rows]
     long.write_text("\n".join(lines), encoding="utf-8")
     page = open_page(scripted.url)
     box = open_data(page, long).locator(".lengthbox")
     choices = box.get_by_role("radio")
     assert choices.count() >= 2
-    shown = "() => [...document.querySelectorAll('.lengthbox line.cut')].filter(" \
-        "(line) => getComputedStyle(line).display !== 'none').map((line) => line.getAttribute('x1'))"  # fmt: skip
+    shown = (
+        "() => [...document.querySelectorAll('.lengthbox line.cut')]"
+        ".filter((line) => getComputedStyle(line).display !== 'none')"
+        ".map((line) => line.getAttribute('x1'))"
+    )
     choices.first.check()
     short, words = page.evaluate(shown), box.locator(".cutsaid p:visible").inner_text()
     choices.nth(1).check()
