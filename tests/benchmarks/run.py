@@ -20,7 +20,8 @@ RESULTS = HERE / "results"
 
 def names() -> list[str]:
     """Return the benchmarks there are."""
-    return sorted(p.stem for p in HERE.glob("*.py") if p.stem not in {"run", "__init__"})
+    helpers = {"run", "speed_run", "__init__"}
+    return sorted(p.stem for p in HERE.glob("*.py") if p.stem not in helpers)
 
 
 def machine() -> str:

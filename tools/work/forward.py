@@ -1,4 +1,4 @@
-"""How a model's answers are scored in training: for every method, padded or packed, one device or many.
+"""How a model's answers are scored in training: any method, padded or packed, any engine.
 
 Packed rows stand end to end in one sequence without padding. Attention runs row by row (see
 `attend_rows_apart`), so rows never see each other and no mask over the whole sequence is needed.
@@ -60,9 +60,7 @@ def blocks(lengths: Sequence[int], device: torch.device) -> list[Block]:
         steps = torch.arange(longest)
         place = begins[:, None] + torch.minimum(steps, sizes[:, None] - 1)
         real = (steps < sizes[:, None]).flatten().nonzero().flatten()
-        found.append(
-            Block(last - first, longest, place.flatten().to(device), real.to(device))
-        )
+        found.append(Block(last - first, longest, place.flatten().to(device), real.to(device)))
         start, first = start + int(sizes.sum()), last
     return found
 
@@ -103,9 +101,7 @@ def attend_rows_apart(
     return torch.cat(answers)[None], None
 
 
-def _window_mask(
-    longest: int, window: int | None, device: torch.device
-) -> torch.Tensor | None:
+def _window_mask(longest: int, window: int | None, device: torch.device) -> torch.Tensor | None:
     if window is None or longest <= window:
         return None
     steps = torch.arange(longest, device=device)

@@ -100,6 +100,9 @@ def load_model(
         )
     except (OSError, ValueError, KeyError) as error:
         raise _explained(error, source) from error
+    if spec.objective in HEADS and model.config.pad_token_id is None:
+        # A head reads its class at the last token that is not padding.
+        model.config.pad_token_id = load_tokenizer(where, spec).pad_token_id
     if stored == "none":
         model.to(spec.device)
     if adapter is not None and not whole:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from transformers import TrainerCallback
+from transformers.pytorch_utils import Conv1D
 
 from tools.errors import Refused
 from tools.history.spec import TrainingSpec
@@ -92,6 +93,13 @@ def saving_options(model: Any, folder: Path) -> dict[str, Any]:
     return options
 
 
+def recompute_activations(model: Any) -> None:
+    """Switch activation checkpointing on; a frozen embedding must hand a gradient through then."""
+    model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+    if hasattr(model, "peft_config"):
+        model.enable_input_require_grads()
+
+
 def keep_trained_weights_exact(model: Any) -> None:
     """Hold what is trained in float32: bfloat16's steps are larger than many updates."""
     for parameter in model.parameters():
@@ -140,6 +148,16 @@ def _facts(model: Any, spec: TrainingSpec, tokenizer: Any, steps: int) -> dict[s
     }
 
 
+def _linears(model: Any) -> tuple[str, ...]:
+    """Return the names of all matrices but the head's, which is trained whole."""
+    names = {
+        name.rpartition(".")[2]
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear | Conv1D)
+    }
+    return tuple(sorted(names - {"score", "classifier"}))
+
+
 def _value(value: Any, facts: dict[str, Any]) -> Any:
     if not isinstance(value, str) or not value.startswith("$"):
         return value
@@ -172,16 +190,18 @@ def _special(tokenizer: Any, config: Any) -> list[int]:
 
 
 def _targets(row: Method, spec: TrainingSpec, model: Any) -> dict[str, Any]:
-    plan = spec.target_modules
+    plan: str | tuple[str, ...] = spec.target_modules
+    if plan == "all-linear" and spec.objective in _TASKS and row.targets == "plan":
+        plan = _linears(model)
     if row.targets == "plan" or plan != "all-linear":
         named: Any = plan if isinstance(plan, str) else list(plan)
-        return {"target_modules": named} | ({"feedforward_modules": []} if row.name == "ia3" else {})
+        return {"target_modules": named} | (
+            {"feedforward_modules": []} if row.name == "ia3" else {}
+        )
     if row.targets != "library":
         return {"target_modules": row.targets}
     if row.name == "ln_tuning":
-        norms = {
-            name for name, part in model.named_modules() if "Norm" in type(part).__name__
-        }
+        norms = {name for name, part in model.named_modules() if "Norm" in type(part).__name__}
         return {"target_modules": sorted(norms)}
     from peft.utils.constants import (  # noqa: PLC0415
         TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING as KNOWN,

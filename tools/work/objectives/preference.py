@@ -272,5 +272,3 @@ def _refuse_empty(rows: Encoded, problem: str) -> None:
     if not len(rows):
         hint = "Check the columns, and raise the maximum length if rows are long."
         raise Refused(problem, hint=hint, refused_by="labels")
-
-
