@@ -117,6 +117,6 @@ def table(rows: list[dict[str, Any]]) -> str:
         "",
         "FSDP shards over GPUs. On a CPU accelerate quietly runs DDP in its place, so Luthier "
         "refuses it there; its configuration is checked with accelerate's own parser "
-        "(tests/unit/test_engines_config.py).",
+        "(tests/integration/test_engines_config.py).",
     ]
     return "\n".join(lines)

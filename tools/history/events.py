@@ -142,6 +142,8 @@ class StepMetrics(Event):
         memory_reserved_gib: What the allocator holds, used or not.
         memory_limit_gib: What there is.
         gpu_utilization: 0..1.
+        cpu_utilization: 0..1, this process on all cores since the last such event.
+        host_memory_gib: This process's resident size beside the GPU.
     """
 
     kind: Literal["metrics"] = "metrics"
@@ -162,6 +164,8 @@ class StepMetrics(Event):
     memory_reserved_gib: float | None = None
     memory_limit_gib: float | None = None
     gpu_utilization: float | None = None
+    cpu_utilization: float | None = None
+    host_memory_gib: float | None = None
 
 
 class AttemptChanged(Event):

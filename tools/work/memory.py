@@ -12,6 +12,7 @@ import psutil
 import torch
 
 _GIB = 2**30
+_SELF = psutil.Process()
 
 
 def memory_now_gib(device: str) -> float:
@@ -33,6 +34,18 @@ def memory_limit_gib(device: str, allowed_gib: float | None) -> float:
     else:
         there = float(psutil.virtual_memory().total) / _GIB
     return min(there, allowed_gib) if allowed_gib else there
+
+
+def usage(device: str) -> dict[str, float]:
+    """Return how busy the machine is: shares of its cores, and of the GPU beside this process."""
+    cores = psutil.cpu_count() or 1
+    found = {"cpu_utilization": round(_SELF.cpu_percent() / 100 / cores, 3)}
+    if device == "cuda":
+        found["host_memory_gib"] = round(_SELF.memory_info().rss / _GIB, 3)
+        # Some cards and containers do not tell.
+        with suppress(RuntimeError, ImportError):
+            found["gpu_utilization"] = torch.cuda.utilization() / 100
+    return found
 
 
 def memory_room_gib(device: str) -> float:

@@ -16,11 +16,15 @@ from tools.history.spec import TrainingSpec
 from tools.jobs.ending import CANCEL_FILE
 from tools.work.alarm import raise_alarm
 from tools.work.engines import agree
-from tools.work.memory import memory_limit_gib, memory_now_gib, memory_reserved_gib
+from tools.work.memory import memory_limit_gib, memory_now_gib, memory_reserved_gib, usage
 from tools.work.report import Job
+from tools.work.tensorboard import ScalarLog
 
 _CONSTANT_STEPS = 20
 _NEARLY_ZERO = 0.05
+TENSORBOARD = "tensorboard"
+"""Folder of a job with its logs for `tensorboard --logdir`."""
+_MEASURED_ON = {"loss": "train/loss", "eval_loss": "eval/loss", "eval_accuracy": "eval/accuracy"}
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ class Monitor(TrainerCallback):
         self._waited_s = 0.0
         self.data_wait_s = 0.0
         self.eval_s = 0.0
+        self._scalars = ScalarLog(job.folder / TENSORBOARD) if job.tells else None
         self._watch = Watch(
             spec, limit_gib=memory_limit_gib(spec.device, job.settings.memory_limit_gib)
         )
@@ -186,6 +191,7 @@ class Monitor(TrainerCallback):
             step_s=round(seconds / max(1, now.step - before.step), 4),
             padding_share=round(1 - tokens / slots, 4) if slots else None,
             data_wait_share=round(min(1.0, waited / seconds), 4),
+            **usage(self._spec.device),
         )
 
     def _mark(self, state: Any) -> Mark:
@@ -224,7 +230,10 @@ class Monitor(TrainerCallback):
             not_finite=broken,
             **finite,
         )
+        if self._scalars is None:
+            return
         self._job.emit(event)
+        self._scalars.add(event.step, {_tag(name): value for name, value in finite.items()})
         for alarm in self._watch.see(event):
             raise_alarm(self._job, alarm)
 
@@ -251,3 +260,8 @@ class Monitor(TrainerCallback):
             )
         self.first_loss = loss if self.first_loss is None else self.first_loss
         self.last_loss = loss
+
+
+def _tag(name: str) -> str:
+    """Return what TensorBoard calls a quantity: training, validation or the machine."""
+    return _MEASURED_ON.get(name, f"run/{name}")

@@ -26,6 +26,8 @@ _OUT_OF_WORK = 1
 class Silent(Job):
     """The job as seen by every rank but the first: the same work, told by nobody."""
 
+    tells = False
+
     def emit(self, event: Event) -> None:
         """Tell nothing."""
 

@@ -32,7 +32,10 @@ class Job:
     Attributes:
         record: The row of the history as it was at the start.
         folder: The job's folder and the process's working directory.
+        tells: False in the processes of a run that leave the telling to the first.
     """
+
+    tells = True
 
     def __init__(self, record: JobRecord, settings: Settings, store: Store) -> None:
         self.record = record
