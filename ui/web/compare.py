@@ -9,27 +9,32 @@ from tools.history.jobs import JobRecord
 from ui.web.escape import h
 from ui.web.live import Life
 from ui.web.plot import Plot, Point, linear, steps_to
-from ui.web.words import DASH, clock, gib, interval, number
+from ui.web.words import DASH, LESS_IS_BETTER, clock, gib, interval, metric_name, number
 
 MOST = 6
 """As many runs as the style sheet has colours for."""
 _NOT_COMPARED = {"kind", "schema_version", "may_change", "dataset_fingerprint", "labels"}
-_LESS_IS_BETTER = {"eval_loss", "perplexity", "duration_s", "memory_gib"}
-_RANKED = {"accuracy", "macro_f1", "eval_loss", "perplexity", "duration_s", "memory_gib"}
-_METRICS: dict[str, tuple[str, Callable[[Any], str]]] = {
-    "accuracy": ("accuracy", number),
-    "macro_f1": ("macro F1", number),
-    "eval_loss": ("validation loss", lambda value: number(value, 3)),
-    "perplexity": ("perplexity", lambda value: number(value, 2)),
-    "base_accuracy": ("accuracy of the base", number),
+_UNITS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "verdict": ("verdict", str),
+    "eval_loss": ("validation loss", lambda value: number(value, 3)),
+    "base_accuracy": ("accuracy of the base", number),
     "duration_s": ("time", clock),
     "memory_gib": ("memory at the peak", gib),
 }
+_MEASURES = (
+    "verdict", "accuracy", "macro_f1", "entity_f1", "exact_match", "token_f1", "rougeL", "bleu",
+    "chrf", "preference_win_rate", "reward", "eval_loss", "perplexity", "base_accuracy",
+    "duration_s", "memory_gib",
+)  # fmt: skip
+_NOT_RANKED = {"verdict", "base_accuracy"}
 
 
-def comparison(jobs: Sequence[JobRecord], lives: Mapping[str, Life]) -> str:
-    """Return two or more runs compared; asks for another where there is only one."""
+def comparison(jobs: Sequence[JobRecord], lives: Mapping[str, Life], conclusion: str = "") -> str:
+    """Return two or more runs compared; asks for another where there is only one.
+
+    Args:
+        conclusion: What `compare_jobs` says of them.
+    """
     if not jobs:
         return ""
     if len(jobs) == 1:
@@ -47,7 +52,8 @@ def comparison(jobs: Sequence[JobRecord], lives: Mapping[str, Life]) -> str:
         f'<section class="card compare" aria-label="Comparison of {len(jobs)} runs">'
         f'<header class="spread"><h3>{len(jobs)} runs compared</h3>'
         '<button type="button" class="small" data-key="clear">Clear selection</button></header>'
-        f'<p class="keys">{keys}</p>{curves}{_differences(jobs)}</section>'
+        f'<p class="lead">{h(conclusion)}</p><p class="keys">{keys}</p>{curves}'
+        f"{_differences(jobs)}</section>"
     )
 
 
@@ -99,7 +105,7 @@ def _differences(jobs: Sequence[JobRecord]) -> str:
     if not settings:
         parts.append(_row("none", ["" for _ in jobs], None))
     parts.append(_band("Results", len(jobs)))
-    parts += [row for row in (_metric_row(name, jobs) for name in _METRICS) if row]
+    parts += [row for row in (_metric_row(name, jobs) for name in _MEASURES) if row]
     return (
         '<div class="tablebox"><table class="rows versus" aria-label="What differs"><thead><tr>'
         f"<td></td>{heads}</tr></thead><tbody>{''.join(parts)}</tbody></table></div>"
@@ -107,14 +113,14 @@ def _differences(jobs: Sequence[JobRecord]) -> str:
 
 
 def _metric_row(name: str, jobs: Sequence[JobRecord]) -> str:
-    title, shown = _METRICS[name]
+    title, shown = _UNITS.get(name, (metric_name(name), number))
     values = [job.metrics.get(name, job.measured.get(name)) for job in jobs]
     present = [value for value in values if value is not None]
     if not present or len({str(value) for value in values}) == 1:
         return ""
     best = None
-    if name in _RANKED and len(present) > 1:
-        pick = min if name in _LESS_IS_BETTER else max
+    if name not in _NOT_RANKED and len(present) > 1:
+        pick = min if name in LESS_IS_BETTER else max
         best = values.index(pick(present))
     cells = []
     for job, value in zip(jobs, values, strict=True):

@@ -25,8 +25,12 @@ _LINES = {"loss": "train", "eval_loss": "validation"}
 _MOST_CAUSES = 3
 
 
-def diagnosis_card(document: Mapping[str, Any]) -> str:
-    """Return a `diagnose_run` report; quotes from logs are untrusted and escaped."""
+def diagnosis_card(document: Mapping[str, Any], *, can_start: bool = True) -> str:
+    """Return a `diagnose_run` report; quotes from logs are untrusted and escaped.
+
+    Args:
+        can_start: Offer each cure with a button; in the chat a word starts it.
+    """
     causes: Sequence[Mapping[str, Any]] = document.get("causes") or ()
     compared = _comparison(document.get("comparison"))
     if not causes:
@@ -37,7 +41,8 @@ def diagnosis_card(document: Mapping[str, Any]) -> str:
             f"{compared}{_plot(document, _LOSS)}{_asks(document)}</section>"
         )
     shown = "".join(
-        _cause(index, cause, document) for index, cause in enumerate(causes[:_MOST_CAUSES])
+        _cause(index, cause, document, can_start)
+        for index, cause in enumerate(causes[:_MOST_CAUSES])
     )
     return (
         '<section class="card diagnosis" role="status" aria-label="Diagnosis"><header>'
@@ -57,14 +62,16 @@ def _sentence(cause: Mapping[str, Any]) -> str:
     return str(cause.get("title") or cause.get("code") or "")
 
 
-def _cause(index: int, cause: Mapping[str, Any], document: Mapping[str, Any]) -> str:
+def _cause(
+    index: int, cause: Mapping[str, Any], document: Mapping[str, Any], can_start: bool
+) -> str:
     sure = float(cause.get("confidence") or 0)
     evidence = "".join(_evidence(item) for item in cause.get("evidence") or ())
     title = f"<h3>{h(_sentence(cause))}</h3>" if index else "<h3>Evidence</h3>"
     plot = _plot(document, _ABOUT.get(str(cause.get("code")), _LOSS)) if index == 0 else ""
     body = (
         f'<div class="found"><ul class="evidence">{evidence}</ul>{plot}</div>'
-        f"{_cure(index, cause.get('cure') or {})}"
+        f"{_cure(index, cause.get('cure') or {}, can_start)}"
     )
     meter = (
         f'<span class="sure" title="confidence"><i style="width:{sure * 100:.0f}%"></i></span>'
@@ -84,7 +91,7 @@ def _evidence(item: Mapping[str, Any]) -> str:
     return f"<li>{h(item.get('text'))}{said}</li>"
 
 
-def _cure(index: int, cure: Mapping[str, Any]) -> str:
+def _cure(index: int, cure: Mapping[str, Any], can_start: bool) -> str:
     changes: Mapping[str, Sequence[Any]] = cure.get("changes") or {}
     rows = "".join(
         f'<tr><th scope="row">{h(name.replace("_", " "))}</th><td class="old">'
@@ -97,7 +104,7 @@ def _cure(index: int, cure: Mapping[str, Any]) -> str:
     start = (
         f'<button type="button" class="small go" data-key="cure:{index}" data-busy="Planning">'
         "Start the cure</button>"
-        if cure.get("arguments")
+        if can_start and cure.get("arguments")
         else ""
     )
     return (

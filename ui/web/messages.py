@@ -22,7 +22,9 @@ from tools.context import Context
 from tools.errors import NotFound
 from tools.evaluate.stored import stored_judgement
 from ui.web import cards
+from ui.web.diagnosis import diagnosis_card
 from ui.web.escape import h, literal_markdown, safe_markdown
+from ui.web.lens import lens_card
 
 _MOST_STEP_TEXT = 6000
 EXPORT_OPTION, TRY_OPTION = "export", "try"
@@ -116,8 +118,9 @@ class Transcript:
         if note:
             step.metadata["log"] = note
         step.content = _component(_step_body(event))
-        if (event.report or {}).get("type") == "TryReport":
-            self._html(cards.answers_card(event.report or {}))
+        shown = report_card(event.report or {})
+        if shown:
+            self._html(shown)
 
     def _notice(self, event: NoticeTold) -> None:
         try:
@@ -134,6 +137,18 @@ class Transcript:
             ]
         elif job.kind == "export" and job.state == "succeeded":
             message.options = [{"value": f"{TRY_OPTION}:{job.parent}", "label": "Try it"}]
+
+
+def report_card(report: Mapping[str, Any]) -> str:
+    """Return the card that stands open below a step, for reports that are best seen."""
+    match report.get("type"):
+        case "TryReport":
+            return cards.answers_card(report)
+        case "DiagnosisReport":
+            return diagnosis_card(report, can_start=False)
+        case "DatasetReport" if report.get("lens"):
+            return lens_card(report["lens"], report.get("lens_about"))
+    return ""
 
 
 def step_note(report: Mapping[str, Any]) -> str:

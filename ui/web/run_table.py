@@ -10,17 +10,17 @@ from tools.history.spec import SearchSpec, TrainingSpec
 from ui.web import tables
 from ui.web.desk import Desk
 from ui.web.escape import h
-from ui.web.words import DASH, ago, clock, difference, gib, number
+from ui.web.words import DASH, ago, clock, difference, gib, metric_name, number
 
 _HEADER = (
     "run", "state", "data", "method", "base", "metric", "difference", "time", "memory", "when",
 )  # fmt: skip
 MOST = 200
 _METRICS = (
-    ("accuracy", "accuracy"), ("entity_f1", "entity F1"), ("exact_match", "exact match"),
-    ("win_rate", "win rate"), ("rouge_l", "ROUGE-L"), ("bleu", "BLEU"), ("eval_loss", "loss"),
+    "accuracy", "entity_f1", "token_f1", "rougeL", "sentence_chrf", "preference_win_rate",
+    "eval_loss",
 )  # fmt: skip
-_LESS_IS_BETTER = {"eval_loss"}
+"""What a run is known by, where it does not say."""
 CLICKS = (
     tables.ROW_CLICKS
     + """
@@ -107,11 +107,10 @@ def _name(job: JobRecord, picked: bool, is_trial: bool) -> str:
 
 def metric_of(metrics: dict[str, Any]) -> tuple[str, float | None, float | None]:
     """Return the figure a run is known by: its name, its value, and the base's."""
-    known = dict(_METRICS)
     primary = str(metrics.get("primary") or "")
-    order = [(primary, known.get(primary, primary.replace("_", " ")))] if primary else []
-    for key, name in [*order, *_METRICS]:
+    for key in ("eval_loss" if primary == "loss" else primary, *_METRICS):
         value, base = metrics.get(key), metrics.get(f"base_{key}")
         if isinstance(value, int | float):
+            name = "loss" if key == "eval_loss" else metric_name(key)
             return name, float(value), float(base) if isinstance(base, int | float) else None
     return "", None, None

@@ -218,7 +218,16 @@ class RunsPage:
     def _comparison(self, picked: Sequence[str]) -> str:
         known = {job.id: job for job in self.desk.store.jobs.find(limit=MOST)} if picked else {}
         jobs = [known[job_id] for job_id in picked if job_id in known]
-        return comparison(jobs, {job.id: self.lives.of(self.desk.store, job.id) for job in jobs})
+        lives = {job.id: self.lives.of(self.desk.store, job.id) for job in jobs}
+        return comparison(jobs, lives, self._conclusion([job.id for job in jobs]))
+
+    def _conclusion(self, jobs: Sequence[str]) -> str:
+        if len(jobs) < 2:
+            return ""
+        try:
+            return str(getattr(self.desk.call("compare_jobs", jobs=jobs), "conclusion", ""))
+        except ToolError:
+            return ""  # more runs than it takes, or one that did not end: the table still stands
 
     def _job(self, job_id: str | None) -> JobRecord | None:
         if not job_id:

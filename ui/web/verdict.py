@@ -10,13 +10,17 @@ from tools.evaluate.judgement import Judgement, RowSample
 from tools.history.jobs import JobRecord
 from ui.web.charts import against_base
 from ui.web.escape import h, shorten
-from ui.web.words import clock, difference, gib, interval, number
+from ui.web.words import (
+    LESS_IS_BETTER,
+    clock,
+    difference,
+    gib,
+    interval,
+    metric_name,
+    number,
+)
 
-_NAMES = {
-    "macro_f1": "macro F1", "entity_f1": "entity F1", "token_f1": "token F1", "bleu": "BLEU",
-    "chrf": "chrF", "rouge_l": "ROUGE-L", "loss": "validation loss", "eval_loss": "validation loss",
-}  # fmt: skip
-_LESS_IS_BETTER = {"loss", "eval_loss", "perplexity"}
+_MOST_FIGURES = 5
 
 
 def verdict_card(job: JobRecord, judgement: Judgement | None, facts: Callable[..., str]) -> str:
@@ -24,9 +28,7 @@ def verdict_card(job: JobRecord, judgement: Judgement | None, facts: Callable[..
     metrics = job.metrics
     word = str(metrics.get("verdict") or "done")
     pairs = [
-        (_name(key), _from_to(metrics, key))
-        for key in ("macro_f1", "eval_loss", "perplexity")
-        if key != _headline_key(metrics, judgement)
+        (metric_name(key), _from_to(metrics, key)) for key in _other_measures(metrics, judgement)
     ]
     pairs += [
         ("time", _beside(job, "duration_s", clock)),
@@ -40,6 +42,16 @@ def verdict_card(job: JobRecord, judgement: Judgement | None, facts: Callable[..
         f"{_headline(metrics, judgement)}{_forgetting(metrics)}{facts(pairs)}{_people(metrics)}"
         f"{_samples(judgement)}</section>"
     )
+
+
+def _other_measures(metrics: Mapping[str, Any], judgement: Judgement | None) -> list[str]:
+    """Return what was measured besides the headline, the task's own measures first."""
+    usual = ["macro_f1", "eval_loss", "perplexity"]
+    own = list(judgement.metrics.get("tuned", {})) if judgement else []
+    named = ["eval_loss" if key == "loss" else key for key in own]
+    headline = _headline_key(metrics, judgement)
+    known = [key for key in dict.fromkeys([*named, *usual]) if key != headline]
+    return [key for key in known if isinstance(metrics.get(key), int | float)][:_MOST_FIGURES]
 
 
 def _headline_key(metrics: Mapping[str, Any], judgement: Judgement | None) -> str:
@@ -67,10 +79,10 @@ def _headline(metrics: Mapping[str, Any], judgement: Judgement | None) -> str:
         low, high = difference(float(change["low"])), difference(float(change["high"]))
         changed = f' <span class="quiet">difference {low} to {high}</span>'
     drawn = ""
-    if key not in _LESS_IS_BETTER and _in_unit(tuned) and (base is None or _in_unit(base)):
+    if key not in LESS_IS_BETTER and _in_unit(tuned) and (base is None or _in_unit(base)):
         drawn = against_base(_span(base), _span(tuned))
     return (
-        f'<p class="headline">{h(_name(key))} <b>{before}{number(tuned.value)}</b>'
+        f'<p class="headline">{h(metric_name(key))} <b>{before}{number(tuned.value)}</b>'
         f" {interval(tuned.low, tuned.high)}{rows}{changed}</p>{drawn}"
     )
 
@@ -169,10 +181,6 @@ def _beside(job: JobRecord, quantity: str, shown: Callable[[Any], str]) -> str:
         return ""
     expected = predicted.get("expected") if isinstance(predicted, dict) else predicted
     return shown(measured) + (f", predicted {shown(expected)}" if expected is not None else "")
-
-
-def _name(key: str) -> str:
-    return _NAMES.get(key, key.replace("_", " "))
 
 
 def _tone(word: str) -> str:

@@ -8,6 +8,19 @@ from typing import Any
 from ui.text import format_duration
 
 DASH = "–"
+_METRICS = {
+    "macro_f1": "macro F1", "micro_f1": "micro F1", "entity_f1": "entity F1",
+    "token_f1": "token F1", "bleu": "BLEU", "chrf": "chrF", "sentence_chrf": "chrF of an answer",
+    "rougeL": "ROUGE-L", "rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "loss": "validation loss",
+    "eval_loss": "validation loss", "preference_win_rate": "win rate",
+    "preference_margin": "margin", "json_valid": "valid JSON",
+}  # fmt: skip
+LESS_IS_BETTER = frozenset({"loss", "eval_loss", "perplexity", "duration_s", "memory_gib"})
+
+
+def metric_name(key: str) -> str:
+    """Return what people call a measure."""
+    return _METRICS.get(key, key.replace("_", " "))
 
 
 def number(value: Any, digits: int = 2) -> str:
