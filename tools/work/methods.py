@@ -93,13 +93,6 @@ def saving_options(model: Any, folder: Path) -> dict[str, Any]:
     return options
 
 
-def recompute_activations(model: Any) -> None:
-    """Switch activation checkpointing on; a frozen embedding must hand a gradient through then."""
-    model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
-    if hasattr(model, "peft_config"):
-        model.enable_input_require_grads()
-
-
 def keep_trained_weights_exact(model: Any) -> None:
     """Hold what is trained in float32: bfloat16's steps are larger than many updates."""
     for parameter in model.parameters():
@@ -110,7 +103,7 @@ def keep_trained_weights_exact(model: Any) -> None:
 def extra_loss(model: Any) -> torch.Tensor | None:
     """Return what AdaLoRA adds to every loss: how far its factors are from orthogonal."""
     config = getattr(model, "active_peft_config", None)
-    if getattr(config, "peft_type", None) != "ADALORA" or not model.training:
+    if config is None or config.peft_type != "ADALORA" or not model.training:
         return None
     far = []
     for name, weight in model.named_parameters():

@@ -92,7 +92,8 @@ class Recipe(Trainer):
         model = self.model
         was_training = model.training
         model.eval()
-        total, count, sums = 0.0, 0, {}
+        sums: dict[str, float] = {}
+        total, count = 0.0, 0
         with torch.no_grad(), self.compute_loss_context_manager():
             for batch in self._held_out_batches():
                 if agree((self._job.folder / CANCEL_FILE).exists())[0]:

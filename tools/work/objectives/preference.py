@@ -99,7 +99,8 @@ class Pairs(Objective):
         sums, tokens = answer_likelihood(model, batch, 2 * pairs)
         (chosen, rejected), beta = sums.split(pairs), self.spec.beta or _BETA
         if self.spec.objective == "orpo":
-            losses, margins = orpo(*(sums / tokens).split(pairs), beta)
+            means = sums / tokens
+            losses, margins = orpo(means[:pairs], means[pairs:], beta)
         else:
             losses, margins = dpo(chosen, rejected, batch["reference"], beta)
         measures = {"preferred": float((margins > 0).sum()), "margin": float(margins.sum())}
