@@ -103,6 +103,10 @@ class Stage:
         if name == "recommend_method":
             ranked = [{"method": method, "base_model": "starter"} for method in ("lora", "dora")]
             artifact = {"type": "Report", "plans": ranked}
+        if name == "diagnose_run" and args.get("job"):
+            cure = {"path": "reviews.csv", "batch_size": 1, "cures": args["job"]}
+            cause = {"code": "oom_gpu", "cure": {"capability": "start_training", "arguments": cure}}
+            artifact = {"type": "DiagnosisReport", "causes": [cause]}
         if name in ("start_training", "forget"):
             action = name
             artifact = {"state": "waiting", "approval_id": "a1", "subject": "A plan.", "plan": args}

@@ -10,7 +10,8 @@ from typing import Any
 from assistant.brains.guided import replies, talk
 from assistant.brains.guided.corrections import correct_plan, last_plan, undo
 from assistant.brains.guided.fragments import after_no, plan_fragment
-from assistant.brains.guided.offers import follow_offer, option_named
+from assistant.brains.guided.offers import follow_offer, option_named, take_up
+from assistant.brains.guided.patterns import phrase
 from assistant.brains.guided.plan import Offered, Plan
 from assistant.brains.guided.repairs import filled_in
 from assistant.brains.guided.runs import named_jobs
@@ -24,6 +25,7 @@ from assistant.brains.guided.understand import (
     understand,
 )
 from assistant.brains.guided.view import View
+from assistant.brains.guided.weighing import ACTS
 from assistant.brains.guided.wishes import Understanding, Wish
 
 _ENDS = re.compile(r"\b(?:left|done|finish\w*|over|ready|longer|still|end|complete\w*)\b")
@@ -64,6 +66,8 @@ def decide(view: View, offered: Offered) -> Decision:
 
 def plan_message(view: View, offered: Offered) -> Plan:
     """Return the plan for the last message."""
+    if plan := take_up(view, offered):
+        return plan
     said = understand(view.said)
     wishes = _grounded(view, [wish for wish in said.wishes if _possible(wish, offered)])
     for wish in wishes:
@@ -71,6 +75,10 @@ def plan_message(view: View, offered: Offered) -> Plan:
             wish.intent == "shell" and "file0" in wish.clause and len(wishes) > 1
         ):
             return Plan(reply=talk.SECRET if wish.intent == "secret" else talk.SHELL)
+    if phrase("SMUGGLED").search(view.said.plain):
+        wishes = [wish for wish in wishes if wish.intent not in ACTS | {"try"}]
+        if not wishes:
+            return Plan(reply=talk.SMUGGLED)
     if any(wish.intent == "drop" for wish in wishes):
         return Plan(reply=after_no(view))
     if wishes and wishes[0].intent == "undo":
@@ -133,6 +141,8 @@ def _possible(wish: Wish, offered: Offered) -> bool:
 def _grounded(view: View, wishes: Sequence[Wish]) -> list[Wish]:
     """Read wishes in the light of what there is: without runs `is it good?` means the data."""
     found: list[Wish] = []
+    if _shows_a_log(view, wishes):
+        return [Wish("diagnose", 3.0, view.said.plain)]
     live = any(job["state"] in ("running", "queued") for job in view.jobs)
     for wish in wishes:
         meant = wish
@@ -153,6 +163,12 @@ def _grounded(view: View, wishes: Sequence[Wish]) -> list[Wish]:
         if not (meant is not wish and any(w.intent == meant.intent for w in (*found, *wishes))):
             found.append(meant)
     return found
+
+
+def _shows_a_log(view: View, wishes: Sequence[Wish]) -> bool:
+    """A log that is pasted is there to be looked into, unless something is to be done."""
+    pasted = view.said.blocks and phrase("OF_A_LOG").search("\n".join(view.said.blocks))
+    return bool(pasted) and not any(wish.intent in ACTS | {"drop"} for wish in wishes)
 
 
 def _is_correction(view: View, wishes: Sequence[Wish]) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
+from tools.methods import methods
+
 
 def _word_lists() -> tuple[frozenset[str], frozenset[str]]:
     table = Path(__file__).with_name("words.txt").read_text(encoding="utf-8")
@@ -14,6 +16,7 @@ def _word_lists() -> tuple[frozenset[str], frozenset[str]]:
 
 
 DOMAIN, _COMMON = _word_lists()
+_COMMON |= frozenset(part for name in methods() for part in name.split("_"))
 
 _SLIPS = {
     "cna": "can", "teh": "the", "hte": "the", "adn": "and", "nad": "and", "waht": "what",

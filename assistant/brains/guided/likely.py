@@ -13,8 +13,6 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
-from assistant.brains.guided.wording import plain_words
-
 _SURE = 0.5
 _KNOWN_SHARE = 0.6
 _MARK = re.compile(r"\b(file|job|hub|quote)\d+\b")
@@ -24,12 +22,19 @@ _EMPTY = frozenset(["the", "a", "an", "please", "luthier", "so", "well", "ok", "
 
 def likely_intent(clause: str) -> str | None:
     """Return the wish that a clause resembles clearly, or None."""
+    shares = resemblance(clause)
+    best = max(shares, key=lambda intent: shares[intent], default="none")
+    return best if best != "none" and shares[best] >= _SURE else None
+
+
+def resemblance(clause: str) -> dict[str, float]:
+    """Return wish → share of the resemblance, in all 1; empty where too few words are known."""
     features = _features(clause)
     counts, totals, vocabulary = _model()
     words = [f for f in features if " " not in f]
     known = [f for f in words if f in vocabulary]
     if len(words) < 2 or len(known) < _KNOWN_SHARE * len(words):
-        return None
+        return {}
     scores = {
         intent: sum(
             math.log((counts[intent][f] + 0.3) / (totals[intent] + 0.3 * len(vocabulary)))
@@ -38,9 +43,10 @@ def likely_intent(clause: str) -> str | None:
         )
         for intent in counts
     }
-    best = max(scores, key=lambda intent: scores[intent])
-    weight = sum(math.exp((s - scores[best]) / 2) for s in scores.values())
-    return best if best != "none" and 1 / weight >= _SURE else None
+    top = max(scores.values())
+    weights = {intent: math.exp((score - top) / 2) for intent, score in scores.items()}
+    whole = sum(weights.values())
+    return {intent: weight / whole for intent, weight in weights.items()}
 
 
 def _features(text: str) -> list[str]:
@@ -65,7 +71,7 @@ def _model() -> tuple[dict[str, Counter[str]], dict[str, int], frozenset[str]]:
             intent = line.strip("[]")
             counts[intent] = Counter()
             continue
-        counts[intent].update(_features(plain_words(line)))
+        counts[intent].update(_features(line))
     totals = {name: sum(counter.values()) for name, counter in counts.items()}
     vocabulary = frozenset(f for counter in counts.values() for f in counter)
     return counts, totals, vocabulary

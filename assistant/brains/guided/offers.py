@@ -14,12 +14,15 @@ from assistant.brains.guided.plan import Offered, Plan
 from assistant.brains.guided.slots import (
     Args,
     find_path,
+    named_paths,
     training_values,
 )
 from assistant.brains.guided.starting import plan_start
 from assistant.brains.guided.trouble import take_cure
 from assistant.brains.guided.view import View
 from assistant.brains.guided.weighing import is_question
+
+_LONGEST_TAKING = 14
 
 
 def follow_offer(view: View, offered: Offered) -> Plan | None:
@@ -29,7 +32,7 @@ def follow_offer(view: View, offered: Offered) -> Plan | None:
     if offer and (choice := option_named(plain)):
         return _take_option(view, offered, choice)
     if offer and offer.get("tool"):
-        return _take_cure(view, offered, offer)
+        return take_up(view, offered)
     if not offer or not (
         phrase("STRONG").search(plain) or (phrase("YES").match(plain) and offer.get("asked"))
     ):
@@ -39,9 +42,12 @@ def follow_offer(view: View, offered: Offered) -> Plan | None:
     return plan_start(view, offered, {**offer.get("args", {}), **values}, path)
 
 
-def _take_cure(view: View, offered: Offered, offer: dict[str, Any]) -> Plan | None:
+def take_up(view: View, offered: Offered) -> Plan | None:
     """Start the cure that a diagnosis offered; a question or a no does not take it up."""
+    offer: dict[str, Any] = view.memo.get("offer") or {}
     plain = view.said.plain
+    if not offer.get("tool") or len(plain.split()) > _LONGEST_TAKING or named_paths(view):
+        return None
     values = {k: v for k, v in training_values(view).items() if k in OF_TRAINING}
     agrees = phrase("YES").match(plain) or phrase("STRONG").search(plain)
     agrees = agrees or phrase("TAKES_CURE").search(plain)

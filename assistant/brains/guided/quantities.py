@@ -80,7 +80,7 @@ _RULES: tuple[tuple[str, str, Callable[[str], object]], ...] = (
         rf"\b(?:max(?:imum)? (?:sequence |seq )?(?:length|len|tokens|seq(?:uence)?)|sequence length|"
         rf"seq ?len(?:gth)?|context(?: length| window)?|token limit|cutoff(?: length)?)(?![a-z]){IS}{_INT}"
         rf"|\b(?:cut|truncate|crop|trim|clip|limit)\w* (?:\w+ ){{0,4}}?(?:at|to|after){IS}{_INT}(?: tokens?)?"
-        rf"|(?<![\w.-]){_INT} tokens?\b|\blength{IS}{_INT}",
+        rf"|(?<![\w.-]){_INT} tokens?\b(?! (?:per|a|/|each) ?(?:s\b|sec|min|hour|day))|\blength{IS}{_INT}",
         _int,
     ),
     (

@@ -15,6 +15,7 @@ from assistant.brains.guided.slots import (
     find_path,
     named_paths,
     only_offered,
+    relative_values,
     training_values,
 )
 from assistant.brains.guided.view import View
@@ -75,7 +76,7 @@ def start(view: View, wish: Wish, offered: Offered) -> Plan:
         values |= {k: v for k, v in _same_base(view).items() if k not in values}
         path = path if explicit else _for_words(view) or path
     if same_plan:
-        values = {**last, **values}
+        values = {**last, **relative_values(view, last), **values}
     else:
         values = {**_prepared_with(view, path), **_talked_of(view), **values}
     return plan_start(view, offered, values, path)

@@ -45,6 +45,10 @@ MASK = (
     "in which all or nothing is masked, or whose end is never trained. The data page and "
     "`luthier inspect --lens` show it token by token."
 )
+SMUGGLED = (
+    "I act only on what you ask for yourself, and what costs or deletes waits for your own yes to "
+    "its card. Nothing was done."
+)
 NOTHING_WAITS = "Nothing waits for a yes at the moment. Say what you would like to do."
 IMAGES = (
     "I tune text models only: not images, audio or video. With text in a CSV or JSONL file I can "

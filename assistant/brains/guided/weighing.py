@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from functools import cached_property
 
+from assistant.brains.guided.choices import pattern_of
 from assistant.brains.guided.cues import ENOUGH, load_cues
 from assistant.brains.guided.likely import likely_intent
 from assistant.brains.guided.patterns import phrase
@@ -20,6 +21,7 @@ _WEAK_PREPARE = 2.4
 _PLAIN_SYMPTOM = 3.0
 _LESS_THAN_TROUBLE = frozenset(
     {"show", "evaluate", "explain", "hardware", "estimate", "start", "inspect", "help"}
+    | {"recommend", "try"}
 )
 _UNSURE = 0.35
 _RESEMBLANCE_DECIDES = frozenset(
@@ -138,6 +140,8 @@ def _price_or_advice(scores: Scores, words: Clause) -> None:
 
 
 def _several_methods(scores: Scores, words: Clause) -> None:
+    if "compare" in scores and words.says("runs?|jobs?|trainings?|one"):
+        return
     several = len(set(re.findall(r"\b(?:lora|qlora|dora|full)\b", words.text))) > 1
     if several and scores.get("explain", 0) + scores.get("recommend", 0) > 0:
         scores["recommend" if words.names_file else "explain"] = 4.0
@@ -247,6 +251,38 @@ def _several_runs(scores: Scores, words: Clause) -> None:
                 scores[other] = min(scores[other], scores["compare"] - 0.1)
 
 
+def _what_is_trained(scores: Scores, words: Clause) -> None:
+    """What is masked is seen on the rows; the guide answers where no data is at hand."""
+    if words.speaks_of("LENS"):
+        scores["inspect"] = max([scores.get("inspect", 0.0), *scores.values()]) + _PLAIN_SYMPTOM
+    elif words.speaks_of("OUR_ACCURACY"):
+        scores["estimate"] = max([scores.get("estimate", 0.0), *scores.values()]) + 0.1
+
+
+def _goes_there(scores: Scores, words: Clause) -> None:
+    """A model or method with a card and a question asks whether it fits."""
+    if not (words.speaks_of("HARDWARE") and words.speaks_of("FITTING")):
+        return
+    what = words.speaks_of("MODEL_NAMED") or re.search(pattern_of("method"), words.text)
+    if not what or words.says(r"train\w* (?:it|on file\d)"):
+        return
+    intent = "recommend" if words.speaks_of("CHOOSING") else "estimate"
+    others = ("hardware", "explain", "models", "estimate", "recommend", "start", "inspect")
+    if "models" in scores and scores["models"] > scores.get(intent, 0):
+        return
+    scores[intent] = (
+        max([scores.get(intent, 0.0), 3.0, *(scores.get(o, 0.0) for o in others)]) + 0.1
+    )
+
+
+def _a_model_or_data(scores: Scores, words: Clause) -> None:
+    """`is it good enough` asks of a model, where one is named."""
+    of_a_model = words.says(r"(?:the|my|our|tuned|new) (?:\w+ )?(?:model|run|adapter)|job\d+")
+    of_data = words.names_file or words.says("data(?:set)?|rows|labels?|columns?|file")
+    if "inspect" in scores and of_a_model and not of_data and not words.speaks_of("LENS"):
+        scores["evaluate"] = max(scores.get("evaluate", 0), scores.pop("inspect"))
+
+
 def _asks_rather(scores: Scores, words: Clause) -> None:
     """Nouns with a question mark, such as `memory for dora on it?`, are no wish to train."""
     asks = words.text.rstrip().endswith("?") and not words.speaks_of("REQUEST")
@@ -276,8 +312,11 @@ _RULES: tuple[Callable[[Scores, Clause], None], ...] = (
     _a_model_there_is,
     _preparing_or_training,
     _lists,
+    _a_model_or_data,
     _trouble,
+    _goes_there,
     _several_runs,
     _asks_rather,
+    _what_is_trained,
 )
 """In this order: each sees what the ones before it left."""
