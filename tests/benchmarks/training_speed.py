@@ -158,7 +158,7 @@ def _about() -> str:
         "Babyllama-105 (0.94M parameters), LoRA r8 on all linear layers, 16 rows an update, cosine "
         f"schedule, learning rate 0.002, one thread; {_TURNS} turns with different seeds, median "
         "and range. TRL's defaults on a CPU are bfloat16 autocast, gradient checkpointing and "
-        "padding in the order of a random sampler; each turn is compared with TRL's of the same turn. "
-        "*Packing bfd* joins rows to 256 tokens, so an update holds more of them: not the same "
+        "padding in the order of a random sampler; each turn is compared with TRL's of the same "
+        "turn. *Packing bfd* joins rows to 256 tokens, so an update holds more of them: not the same "
         "samples per update."
     )
