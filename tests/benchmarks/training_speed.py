@@ -159,6 +159,6 @@ def _about() -> str:
         f"schedule, learning rate 0.002, one thread; {_TURNS} turns with different seeds, median "
         "and range. TRL's defaults on a CPU are bfloat16 autocast, gradient checkpointing and "
         "padding in the order of a random sampler; each turn is compared with TRL's of the same "
-        "turn. *Packing bfd* joins rows to 256 tokens, so an update holds more of them: not the same "
-        "samples per update."
+        "turn. *Packing bfd* joins rows to 256 tokens, so an update holds more of them: not the "
+        "same samples per update."
     )
