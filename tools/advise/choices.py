@@ -294,8 +294,8 @@ def _spec(draft: Draft, work: Workload, accumulation: int) -> TrainingSpec:
         max_length=request.max_length or choose_max_length(draft.lengths, model.context_length),
         precision=work.precision,
         gradient_checkpointing=work.checkpointing,
-        eval_steps=every,
-        save_steps=every,
+        eval_steps=request.eval_steps or every,
+        save_steps=request.eval_steps or every,
         early_stopping_patience=_patience(draft),
         max_minutes=request.minutes,
         seed=_SEED if request.seed is None else request.seed,
@@ -336,6 +336,8 @@ def _data_options(draft: Draft) -> dict[str, Any]:
 def _patience(draft: Draft) -> int | None:
     """Stop early only where the person left the length of the run open."""
     request = draft.request
+    if request.early_stopping_patience:
+        return request.early_stopping_patience
     if request.epochs or request.max_steps or draft.model.parameters < defaults.TINY:
         return None
     reason = "stops when the held-out loss has not improved for three evaluations"

@@ -70,6 +70,8 @@ class PlanRequest(BaseModel):
     loss_entry_point: str | None = Field(default=None, max_length=200)
     beta: float | None = Field(default=None, gt=0, le=100)
     rewards: tuple[str, ...] | None = None
+    early_stopping_patience: int | None = Field(default=None, ge=1, le=1000)
+    eval_steps: int | None = Field(default=None, ge=1)
     eval_fraction: float | None = Field(default=None, gt=0, lt=1)
     dedupe: bool | None = None
     input_column: str | None = None

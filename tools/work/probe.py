@@ -25,7 +25,7 @@ from tools.work.memory import forget_peak, memory_peak_gib, memory_room_gib
 from tools.work.objectives import Objective
 from tools.work.report import Job
 from tools.work.rows import Encoded
-from tools.work.saving import as_in_the_run, offloading, optimiser_of
+from tools.work.saving import offloading, optimiser_of
 from tools.work.template import stop_token_ids
 
 STEPS = 2
@@ -145,19 +145,18 @@ def _steps(
     optimiser = optimiser_of(spec, trained)
     model.train()
     losses, took = [], 0.0
-    with as_in_the_run(model, spec):
-        for _ in range(STEPS):
-            job.check_cancelled()
-            began = time.monotonic()
-            with offloading(spec):
-                scores = objective.loss(model, batch)
-                loss = scores.total / max(1, scores.items)
-            loss.backward()
-            losses.append(float(loss.detach()))
-            _check_step(losses[-1], trained, gradient=objective.always_learns)
-            optimiser.step()
-            optimiser.zero_grad()
-            took = time.monotonic() - began
+    for _ in range(STEPS):
+        job.check_cancelled()
+        began = time.monotonic()
+        with offloading(spec):
+            scores = objective.loss(model, batch)
+            loss = scores.total / max(1, scores.items)
+        loss.backward()
+        losses.append(float(loss.detach()))
+        _check_step(losses[-1], trained, gradient=objective.always_learns)
+        optimiser.step()
+        optimiser.zero_grad()
+        took = time.monotonic() - began
     return losses, took
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -46,16 +45,3 @@ def optimiser_of(spec: TrainingSpec, trained: list[Any]) -> torch.optim.Optimize
     if spec.optimizer == "sgd":
         return torch.optim.SGD(trained, **options)
     return torch.optim.AdamW(trained, **options)
-
-
-@contextmanager
-def as_in_the_run(model: Any, spec: TrainingSpec) -> Iterator[None]:
-    """Recompute activations as the trainer will: it switches that on only when training begins."""
-    if not spec.gradient_checkpointing:
-        yield
-        return
-    model.activation_checkpointing_enable()
-    try:
-        yield
-    finally:
-        model.activation_checkpointing_disable()

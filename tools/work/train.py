@@ -19,18 +19,14 @@ from tools.errors import Refused
 from tools.history.events import GatePassed, Timed, Warned
 from tools.history.spec import TrainingSpec
 from tools.work.clues import data_of, setup_of
+from tools.work.continued import take_over
 from tools.work.engines import check_started, cuts_weights, is_spread, run_ranks, trainer_options
 from tools.work.forward import keep_rows_apart
 from tools.work.keep import Keeper, save_result
 from tools.work.ladder import OutOfMemory, as_attempted, step_down
 from tools.work.load import load_config, load_model, load_tokenizer
-from tools.work.memory import forget_peak, memory_peak_gib
-from tools.work.methods import (
-    keep_initial,
-    keep_trained_weights_exact,
-    make_trainable,
-    recompute_activations,
-)
+from tools.work.memory import forget_peak, memory_peak_gib, recompute_activations
+from tools.work.methods import keep_initial, keep_trained_weights_exact, make_trainable
 from tools.work.monitor import Monitor, RunFacts
 from tools.work.objectives import Objective, objective_of
 from tools.work.outcome import conclude
@@ -211,6 +207,7 @@ def _prepare(job: Job, spec: TrainingSpec) -> Prepared:
     for part in (rows, held_out):
         objective.reference(model, part)
     model = make_trainable(model, spec, tokenizer=tokenizer, steps=_steps(spec, len(rows)))
+    take_over(job, spec, model)
     if spec.gradient_checkpointing:  # before the probe, which must need no more than the run
         recompute_activations(model)
     keep_initial(model, spec, job.folder)
