@@ -28,7 +28,8 @@ class Run:
         failures: Fields of `error` events, and the job's own error.
         log: The end of the log. Untrusted.
         question: What the person says they saw. Untrusted.
-        unread: Lines of a stream that could not be read.
+        unread: Lines of a stream that could not be read; `read` those that could.
+        done_share: Share of the training steps that were done, where it was told.
     """
 
     subject: str = "This run"
@@ -49,6 +50,7 @@ class Run:
     question: str = ""
     unread: int = 0
     read: int = 0
+    done_share: float | None = None
 
     @cached_property
     def loss(self) -> Curve:
@@ -93,6 +95,13 @@ class Run:
         """Whether the run used a GPU, as far as is known."""
         named = str(self.spec.get("device") or self.setup.get("device") or "")
         return named.startswith(("cuda", "gpu")) or bool(self.setup.get("gpus"))
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether it may still be training, so that what is still falling means nothing."""
+        if self.state in ("running", "queued", "cancelled", "interrupted"):
+            return True
+        return self.state is None and self.done_share is not None and self.done_share < 0.9
 
     @property
     def total_steps(self) -> int:

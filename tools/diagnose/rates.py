@@ -21,11 +21,14 @@ class Rate:
     Attributes:
         ratio: Rate over usual; None where the rate is not known.
         certain: Whether the model's size is known, and so what is usual.
+        smallest, largest: What is usual for any size.
     """
 
     rate: float | None
     usual: float
     certain: bool
+    smallest: float
+    largest: float
 
     @property
     def ratio(self) -> float | None:
@@ -37,14 +40,14 @@ class Rate:
         """Times the usual rate, cautiously: of an unknown model the largest usual one."""
         if self.ratio is None:
             return 0.0
-        return self.ratio if self.certain else (self.rate or 0.0) / _ADAPTER_RATES[0][1]
+        return self.ratio if self.certain else (self.rate or 0.0) / self.largest
 
     @property
     def surely_below(self) -> float:
         """Usual rate over this one, cautiously: of an unknown model the smallest usual one."""
         if not self.rate:
             return 0.0
-        return self.usual / self.rate if self.certain else _FULL_RATES[-1][1] / self.rate
+        return (self.usual if self.certain else self.smallest) / self.rate
 
 
 def rate_of(run: Run) -> Rate:
@@ -53,13 +56,19 @@ def rate_of(run: Run) -> Rate:
     if not isinstance(rate, int | float):
         measured = run.curve("learning_rate")
         rate = measured.highest if measured else None
-    return Rate(float(rate) if rate else None, usual_rate(run), run.parameters is not None)
+    sizes = [usual_rate(run, size) for size in (1e6, 1e12)]
+    known = run.parameters is not None
+    return Rate(float(rate) if rate else None, usual_rate(run), known, min(sizes), max(sizes))
 
 
-def usual_rate(run: Run) -> float:
-    """Return the usual learning rate for this method and size."""
+def usual_rate(run: Run, size: float | None = None) -> float:
+    """Return the usual learning rate for this method and size.
+
+    Args:
+        size: Parameters; the run's own where left out.
+    """
     method = str(run.spec.get("method") or "lora").lower()
-    size = run.parameters or _UNKNOWN_SIZE
+    size = size or run.parameters or _UNKNOWN_SIZE
     table = _FULL_RATES if method in {"full", "sft", "none"} else _ADAPTER_RATES
     base = next(rate for below, rate in table if size < below)
     known = methods().get(method)

@@ -271,7 +271,7 @@ def lost(run: Run) -> Iterator[Suspicion]:
 
 def _all_text(run: Run) -> str:
     parts = [run.log[-_LOOKED_AT:]]
-    parts += [f"{f.get('message', '')} {f.get('hint', '')}" for f in run.failures]
+    parts += [str(f.get("message", "")) for f in run.failures]
     parts += [message for _, message in run.warnings]
     parts += [str(attempt.get("reason", "")) for attempt in run.attempts]
     parts.append(run.question)

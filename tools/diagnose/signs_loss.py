@@ -171,7 +171,7 @@ def _too_short(
     run: Run, start: float, end: float, fall: float, below: float
 ) -> Iterator[Suspicion]:
     evals = run.eval_loss
-    if len(evals) >= 3 and evals.rise_after_lowest > 0.02:
+    if run.unfinished or (len(evals) >= 3 and evals.rise_after_lowest > 0.02):
         return
     tuned, base = run.number("accuracy"), run.number("base_accuracy", "majority_share")
     simple = run.number("tfidf_accuracy", "predictable")
@@ -299,7 +299,8 @@ def standing_still(run: Run) -> Iterator[Suspicion]:
             zeros=float(len(zero)),
         )
         return
-    if "has not moved at all" in messages or (frozen(run) and (loss.last if loss else 1.0) > 0):
+    dead = "has not moved at all" in messages or "no weight receives a gradient" in messages
+    if dead or (frozen(run) and (loss.last if loss else 1.0) > 0):
         value = loss.last if loss else evals.last_value if evals else 0.0
         norms, rates = run.curve("grad_norm"), run.curve("learning_rate")
         why = ""
@@ -316,4 +317,22 @@ def standing_still(run: Run) -> Iterator[Suspicion]:
         )
 
 
-RULES = (broken_numbers, diverging, too_little, too_much, wide_gap, standing_still)
+def nearly_still(run: Run) -> Iterator[Suspicion]:
+    """A loss that only flickers: nothing trained has an effect on it."""
+    loss, evals = run.loss, run.eval_loss
+    if len(loss) < 10 or frozen(run) or loss.last <= 0.05:
+        return
+    spread = (max(loss.values) - min(loss.values)) / max(abs(loss.mean), 1e-9)
+    held = (max(evals.values) - min(evals.values)) / max(evals.mean, 1e-9) if evals else 0.0
+    if spread < 0.004 and held < 0.004:
+        far_below = rate_of(run).surely_below >= _FAR_BELOW
+        yield suspect(
+            "constant_loss",
+            0.6 if far_below else 0.8,
+            f"The loss stays within {spread:.2%} of {loss.mean:.4g} for {run.total_steps} steps.",
+            steps=[run.total_steps],
+            value=loss.mean,
+        )
+
+
+RULES = (broken_numbers, diverging, too_little, too_much, wide_gap, standing_still, nearly_still)

@@ -164,9 +164,10 @@ def tiny(run: Run) -> Iterator[Suspicion]:
     idle = run.curve("gpu_utilization")
     lazy = idle and idle.mean < 0.5
     roomy = share is not None and share < 0.5
-    rough = rows <= 2 and len(run.loss) >= 20 and run.loss.noise > 0.45
+    rough = rows <= 2 and len(run.loss) >= 20 and run.loss.noise > 0.2 + 0.15 * (rows - 1)
     many = (run.number("rows") or 0) >= 64 or run.total_steps >= 100
-    if not (lazy or (roomy and (run.on_gpu or rough)) or (rough and many)):
+    alone = rows == 1 and run.on_gpu and (share is None or share < 0.9)
+    if not (lazy or alone or (roomy and (run.on_gpu or rough)) or (rough and many)):
         return
     words = [f"A batch holds {batch:.0f} row{'s' if batch > 1 else ''}, a step {rows}"]
     if lazy:

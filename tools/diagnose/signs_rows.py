@@ -13,6 +13,7 @@ _MARKUP = re.compile(
     r"Instruction|User|Assistant)|<</?SYS>>|\bim_(?:start|end)\b|</?s>",
     re.IGNORECASE,
 )
+_END = re.compile(r"eos|end", re.IGNORECASE)
 _REPEATS = 0.5
 _LEAST_ROWS = 30
 
@@ -31,7 +32,8 @@ def masks(run: Run) -> Iterator[Suspicion]:
     prompts, answers = run.number("prompts_trained_share"), run.number("answers_trained_share")
     said = " ".join(str(f.get("message", "")) for f in run.failures).lower()
     none = answers == 0 and (trained is None or trained < 0.01)
-    if trained == 0 or none or "nothing to learn" in said or "no row holds anything" in said:
+    told = any(sign in said for sign in ("nothing to learn from", "every token is masked"))
+    if trained == 0 or none or told:
         yield suspect(
             "empty_mask",
             0.97,
@@ -81,7 +83,7 @@ def stops(run: Run) -> Iterator[Suspicion]:
     endless, seen = _endless(run)
     pad, ends = run.setup.get("pad_token_id"), run.setup.get("stop_token_ids") or ()
     same = pad is not None and pad in ends
-    told = [m for c, m in run.warnings if "pad" in c.lower() and "eos" in (c + m).lower()]
+    told = [c for c, m in run.warnings if "pad" in c.lower() and _END.search(f"{c} {m}")]
     untrained = trained is not None and trained < 0.9 and not plain
     if not untrained and not (endless and trained is None):
         if endless and (seen >= 3 or trained is not None):
@@ -215,7 +217,8 @@ def cuts(run: Run) -> Iterator[Suspicion]:
 
 def noise(run: Run) -> Iterator[Suspicion]:
     """Answers that contradict each other or have nothing to do with their questions."""
-    rows, conflicts = run.number("rows") or 0, run.number("conflicting_rows") or 0
+    rows = run.number("rows") or run.number("n") or 0
+    conflicts = run.number("conflicting_rows") or 0
     found = 0.0
     if rows >= _LEAST_ROWS and conflicts / rows >= 0.04:
         found = ramp(conflicts / rows, 0.04, 0.2, 0.65, 0.95)
@@ -227,7 +230,8 @@ def noise(run: Run) -> Iterator[Suspicion]:
             conflicting_rows=conflicts,
             rows=rows,
         )
-    simple, majority = run.number("predictable"), run.number("majority_share")
+    simple = run.number("predictable", "tfidf_accuracy")
+    majority = run.number("majority_share")
     doubtful = run.number("doubtful_share")
     tuned, base = run.number("accuracy"), run.number("base_accuracy") or 0.0
     floor = max(majority or 0.0, 0.0)
@@ -295,6 +299,15 @@ def leaks(run: Run) -> Iterator[Suspicion]:
 def _too_good(run: Run) -> Iterator[Suspicion]:
     """Free text whose held-out loss falls to nothing can only be known by heart."""
     evals, loss = run.eval_loss, run.loss
+    simple, tuned = run.number("tfidf_accuracy", "predictable"), run.number("accuracy")
+    if simple is not None and tuned is not None and tuned >= 0.995 and simple <= tuned - 0.25:
+        yield suspect(
+            "leakage",
+            0.6,
+            f"{tuned:.0%} right where counting words gets {simple:.0%}: too good to be true.",
+            accuracy=tuned,
+            tfidf_accuracy=simple,
+        )
     if run.is_label_task or len(evals) < 3 or not loss or run.number("overlap_rows") == 0:
         return
     last = evals.last_value

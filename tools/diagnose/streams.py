@@ -236,6 +236,13 @@ def _warning(run: Run, fields: dict[str, Any]) -> None:
     run.warnings.append((str(fields.get("code", "")), str(fields.get("message", ""))))
 
 
+def _progress(run: Run, fields: dict[str, Any]) -> None:
+    if str(fields.get("phase", "train")).startswith("train"):
+        done, total = fields.get("done"), fields.get("total")
+        if isinstance(done, int | float) and isinstance(total, int | float) and total > 0:
+            run.done_share = done / total
+
+
 def _nothing(run: Run, fields: dict[str, Any]) -> None:
     """A kind that says nothing of a fault."""
 
@@ -252,10 +259,10 @@ _READERS: dict[str, Any] = {
     "warning": _warning,
     "error": lambda run, fields: run.failures.append(fields),
     "sample": lambda run, fields: run.samples.append(
-        fields | ({"phase": run.phases[-1][0]} if run.phases else {})
+        {"step": run.total_steps} | fields | ({"phase": run.phases[-1][0]} if run.phases else {})
     ),
     "attempt": lambda run, fields: run.attempts.append(fields),
-    "progress": _nothing,
+    "progress": _progress,
     "checkpoint": _nothing,
 }
 
