@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from tools.datasets.checks import RowChecks
 from tools.datasets.example import Example
 from tools.datasets.examples import builder
-from tools.datasets.groups import plain_key, same_key
+from tools.datasets.groups import bare, digest_of, without_numbers
 from tools.datasets.limits import Deadline
 from tools.datasets.mapping import Mapping
 from tools.datasets.nearby import NearDuplicates
@@ -61,10 +61,12 @@ class Gathered:
         self.numbers.append(number)
         self.splits.append(split)
         self.keys.append(example.key)
-        self.same.append(same_key(asked) + example.passage)
+        reduced = bare(asked)
+        numberless = without_numbers(reduced)
+        self.same.append(digest_of(reduced or asked) + example.passage)
         self.passages.append(example.passage)
-        self.asked.append(plain_key(asked))
-        self.near.see(asked)
+        self.asked.append(digest_of(numberless or asked))
+        self.near.see(numberless)
         self.labels.append(example.label)
         self.tags.update(example.tags or ())
         if example.verdict is not None:

@@ -35,21 +35,29 @@ class UnionFind:
         return [self.find(item) for item in range(len(self._parent))]
 
 
+def bare(text: str) -> str:
+    """Return text without case and punctuation, its words parted by single spaces."""
+    return _NOISE.sub(" ", text.casefold()).strip()
+
+
 def plain(text: str) -> str:
     """Return text without case, punctuation and the values of its numbers."""
-    return _DIGITS.sub("0", _NOISE.sub(" ", text.casefold())).strip()
+    return without_numbers(bare(text))
 
 
-def plain_key(text: str) -> bytes:
-    """Return a digest that is equal for texts that differ only in case, marks and numbers."""
-    reduced = plain(text) or text
-    return hashlib.blake2b(reduced.encode("utf-8", "replace"), digest_size=12).digest()
+def without_numbers(reduced: str) -> str:
+    """Return text in which every number is 0."""
+    return _DIGITS.sub("0", reduced)
 
 
 def same_key(text: str) -> bytes:
     """Return a digest that is equal for texts that differ only in case, marks and spaces."""
-    reduced = _NOISE.sub(" ", text.casefold()).strip() or text
-    return hashlib.blake2b(reduced.encode("utf-8", "replace"), digest_size=12).digest()
+    return digest_of(bare(text) or text)
+
+
+def digest_of(text: str) -> bytes:
+    """Return a short digest of a text."""
+    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=12).digest()
 
 
 def equal_pairs(keys: Iterable[bytes]) -> list[tuple[int, int]]:

@@ -7,11 +7,10 @@ their resemblance (standard error about 0.07 at 0.8).
 
 from __future__ import annotations
 
-import zlib
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from tools.datasets.groups import UnionFind, plain
+from tools.datasets.groups import UnionFind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +27,6 @@ MAX_ROWS = 100_000
 """Rows compared; beyond it only the first ones, which is said in the report."""
 MAX_CHARACTERS = 4_000
 _BUCKET = 50
-_PRIME = (1 << 31) - 1
 
 
 class NearDuplicates:
@@ -39,25 +37,30 @@ class NearDuplicates:
 
         self._np = np
         numbers = np.random.default_rng(17)
-        self._a = numbers.integers(1, _PRIME, HASHES, dtype=np.uint64)
-        self._b = numbers.integers(0, _PRIME, HASHES, dtype=np.uint64)
+        # Odd factors: each hash is another order of all the runs of four bytes.
+        self._a = numbers.integers(0, 1 << 31, HASHES, dtype=np.uint32) * np.uint32(2) + np.uint32(
+            1
+        )
+        self._b = numbers.integers(0, 1 << 32, HASHES, dtype=np.uint32)
         self._signatures: list[Signature | None] = []
 
-    def see(self, text: str) -> None:
-        """Take in the next row's text; too short ones never resemble anything."""
+    def see(self, reduced: str) -> None:
+        """Take in the next row's `plain` text; too short ones never resemble anything."""
         if len(self._signatures) >= MAX_ROWS:
             return
-        self._signatures.append(self._signature(plain(text[:MAX_CHARACTERS])))
+        self._signatures.append(self._signature(reduced[:MAX_CHARACTERS]))
 
     def _signature(self, text: str) -> Signature | None:
         if len(text) < 3 * RUN:
             return None
         np = self._np
-        raw = text.encode("utf-8", "replace")
-        runs = {raw[i : i + RUN] for i in range(len(raw) - RUN + 1)}
-        hashed = np.fromiter((zlib.crc32(run) for run in runs), dtype=np.uint64, count=len(runs))
-        mixed = (hashed[:, None] % _PRIME * self._a + self._b) % _PRIME
-        signature: Signature = mixed.min(axis=0).astype(np.uint32)
+        letters = np.frombuffer(text.encode("utf-8", "replace"), dtype=np.uint8)
+        runs = letters[: 1 - RUN].astype(np.uint32)
+        for place in range(1, RUN):
+            runs = (runs << np.uint32(8)) | letters[place : len(letters) - RUN + 1 + place]
+        runs = runs * np.uint32(0x9E3779B1)
+        runs ^= runs >> np.uint32(15)
+        signature: Signature = (runs[None, :] * self._a[:, None] + self._b[:, None]).min(axis=1)
         return signature
 
     def pairs(self, resemblance: float = RESEMBLE) -> list[tuple[int, int]]:

@@ -28,7 +28,7 @@ from tools.history.spec import digest
 
 __all__ = ["PrepareOptions", "map_file", "mapping_of", "prepare"]
 
-RECIPE = 1
+RECIPE = 2
 """Raised whenever the same source and options would give other rows."""
 _DEFAULTS: dict[str, Any] = {"eval_fraction": 0.15, "dedupe": True, "seed": 17, "fixes": []}
 

@@ -129,7 +129,7 @@ def connect(spill: str) -> Any:
     """
     import duckdb  # noqa: PLC0415 - as above
 
-    return duckdb.connect(
+    db = duckdb.connect(
         ":memory:",
         config={
             "memory_limit": MEMORY,
@@ -140,6 +140,8 @@ def connect(spill: str) -> Any:
             "preserve_insertion_order": "false",
         },
     )
+    db.execute("SET enable_progress_bar = false")  # it would write into what `--json` prints
+    return db
 
 
 def _table(part: Part, columns: Sequence[str]) -> str:
