@@ -24,6 +24,9 @@ _WORDS: dict[str, tuple[str, str]] = {
     "export_model": ("exporting", "exported"),
     "try_model": ("asking the model", "asked the model"),
     "forget": ("preparing to delete", "asked before deleting"),
+    "diagnose_run": ("looking into", "looked into"),
+    "compare_jobs": ("comparing runs", "compared runs"),
+    "write_report": ("writing a report on", "wrote a report on"),
     "consent": ("carrying out the plan", "carried out the plan"),
 }
 _OBJECT = {
@@ -38,6 +41,8 @@ _OBJECT = {
     "evaluate_model": "job",
     "export_model": "job",
     "forget": "job",
+    "diagnose_run": "job",
+    "write_report": "job",
 }
 _LINK = {
     "recommend_method": "for",

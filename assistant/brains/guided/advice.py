@@ -45,6 +45,7 @@ _SOLVED = (
     (
         "largest_batch",
         rf"\b{_MOST}\b.{{0,24}}\b(?:batch(?:es)?(?: size)?|bs|samples|examples)\b"
+        r"|\b(?:what|which) batch(?: size)?\b.{0,30}\b(?:can|could|may|fits?|afford)\b"
         r"|\bhow many (?:rows|samples|examples)\b.{0,24}\b(?:at once|batch|at a time)\b",
     ),
     ("biggest_model", rf"\b{_MOST}\b.{{0,24}}\b(?:models?|llms?|base|parameters?)\b"),

@@ -117,10 +117,8 @@ def _draft(view: View, offered: Offered) -> Plan | None:
     for_the_data = {"eval_fraction", "dedupe", "input_column", "output_column", "template"}
     if path and set(values) <= for_the_data and "offer" not in view.memo:
         return plan_wish(view, Wish("prepare", 3, view.said.plain), offered)
-    wants = wants or (
-        _WHAT_KIND & values.keys() and not phrase("UNDECIDED").search(view.said.plain)
-    )
-    if path and (wants or named_paths(view)) and (advised or named_paths(view)):
+    decided = _WHAT_KIND & values.keys() and not phrase("UNDECIDED").search(view.said.plain)
+    if path and (wants or decided or named_paths(view)) and (advised or named_paths(view)):
         return plan_start(view, offered, values, path)
     noted = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
     args = only_offered(values, offered["start_training"])

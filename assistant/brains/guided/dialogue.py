@@ -183,7 +183,14 @@ def _is_correction(view: View, wishes: Sequence[Wish]) -> bool:
     first = wishes[0]
     if first.intent == "export" and "target" in values and not _has_result(view):
         return True
-    loose = {"prepare": 3.0, "evaluate": 2.6, "try": 2.6, "export": 2.4, "inspect": 2.0}
+    loose = {
+        "prepare": 3.0,
+        "evaluate": 2.6,
+        "try": 2.6,
+        "export": 2.4,
+        "inspect": 2.0,
+        "show": 3.1,
+    }
     if len(wishes) == 1 and first.intent in loose and not first.question and view.waiting:
         figures = set(values) - {"dedupe", "device", "model"}
         if first.score >= 2.4:

@@ -8,10 +8,13 @@ from assistant.markup import quoted_name
 
 HELP = (
     "I tune language models on this machine, step by step:\n"
-    "- look at your data (CSV, JSONL, Parquet, Excel) and prepare it: clean, deduplicate, split\n"
-    "- recommend a method (LoRA, QLoRA, DoRA, full) and estimate memory and time\n"
-    "- train, after you have agreed to the plan; stop and resume; keep the history of all runs\n"
-    "- evaluate the tuned model against its base, try it, and export it to ONNX\n\n"
+    "- look at your data (CSV, JSONL, Parquet, Excel), say what is wrong with it, repair, split\n"
+    "- recommend a method (LoRA, QLoRA, DoRA, full and many more); say whether it fits, how long "
+    "it takes and what it costs\n"
+    "- train, after you have agreed to the plan: one run, or a search over variants; stop and "
+    "resume; keep the history of all runs\n"
+    "- find out why a run is sick, from its history or a log you paste, and offer the cure\n"
+    "- evaluate the tuned model against its base, compare runs, try it, and export it to ONNX\n\n"
     'To begin: drop a file into the chat, or say "train on data/samples/support_tickets.csv" to '
     "see it all on a shipped example."
 )

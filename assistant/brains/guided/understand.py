@@ -43,7 +43,7 @@ def understand(said: Utterance) -> Understanding:
             fragments.append(clause)
         else:
             wishes.append(wish)
-    only_trains = {wish.intent for wish in wishes} <= {"start", "inspect"}
+    only_trains = {wish.intent for wish in wishes} <= {"start", "inspect", "diagnose"}
     if only_trains and _asks_what_was_heard_of(said.plain):
         wishes = [Wish("explain", ENOUGH, said.plain, True)]
     return Understanding(tuple(_ordered(wishes, banned)), frozenset(banned), tuple(fragments))
