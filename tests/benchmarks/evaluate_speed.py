@@ -33,12 +33,13 @@ def main() -> str:
     with tempfile.TemporaryDirectory() as folder:
         ctx = _context(Path(folder))
         write_tickets(Path(folder) / "tickets.csv", 600, seed=1)
-        write_tickets(Path(folder) / "fresh.csv", 10_000, seed=2)
+        for rows in (1000, 10_000):
+            write_tickets(Path(folder) / f"fresh{rows}.csv", rows, seed=rows)
         manifest = prepare(ctx, str(Path(folder) / "tickets.csv"), PrepareOptions())
         first, second = (drawn_run(ctx, manifest, seed) for seed in (1, 2))
         cases = ((first, 1000, "cold"), (second, 1000, "base known"), (first, 10_000, "cold"))
         for run, rows, name in cases:
-            job, seconds = _measured(ctx, run, Path(folder) / "fresh.csv", rows)
+            job, seconds = _measured(ctx, run, Path(folder) / f"fresh{rows}.csv")
             memory = job.measured.get("memory_gib")
             word = job.metrics.get("verdict")
             lines.append(f"| {rows:,} | {name} | {seconds:.1f} | {memory:.2f} | {word} |")
@@ -84,9 +85,9 @@ def drawn_run(ctx: Context, manifest: Any, seed: int) -> JobRecord:
     return ctx.store.jobs.get(record.id)
 
 
-def _measured(ctx: Context, run: JobRecord, file: Path, rows: int) -> tuple[JobRecord, float]:
+def _measured(ctx: Context, run: JobRecord, file: Path) -> tuple[JobRecord, float]:
     began = time.monotonic()
-    report = evaluate_model(run.id, path=str(file), limit=rows, ctx=ctx)
+    report = evaluate_model(run.id, path=str(file), ctx=ctx)
     job = wait(ctx, report.job, timeout_s=_PATIENCE_S)
     return job, time.monotonic() - began
 

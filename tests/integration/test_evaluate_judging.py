@@ -234,7 +234,7 @@ def test_a_killed_evaluation_goes_on_from_the_rows_it_has_scored(
     from tools.work import heldout, judging
 
     monkeypatch.setattr(heldout, "_WINDOW", 16)
-    whole = _judged(ctx, labelled, seed=1)
+    whole = _judged(ctx, labelled)
     (cache,) = (ctx.settings.home / "cache" / "evaluations").iterdir()
     cache.unlink()
     job = _job(ctx, labelled)

@@ -108,14 +108,14 @@ def contaminated(excluded: int, clean: int) -> Verdict | None:
 def _unfair(evidence: Evidence) -> tuple[Word, str] | None:
     """Return `cannot tell` where the rows, however many, are no test of the task."""
     rows = evidence.rows or evidence.difference.n
-    if evidence.one_label:
-        return "cannot tell", "All these rows carry one label; nothing was told apart."
     if evidence.unseen * 2 > rows:
         return (
             "cannot tell",
             f"{evidence.unseen:,} of the rows carry labels that training never had; judge on rows "
             "with the labels it was trained on.",
         )
+    if evidence.one_label:
+        return "cannot tell", "All these rows carry one label; nothing was told apart."
     if evidence.near * 2 > rows and rows - evidence.near < MIN_ROWS:
         return (
             "cannot tell",

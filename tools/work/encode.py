@@ -31,7 +31,9 @@ def messages_of(row: dict[str, Any]) -> tuple[list[Message], list[Message]]:
     Plain text has no prompt: both lists are empty.
     """
     if "prompt" in row:
-        return _plain(row["prompt"]), _plain(row["completion"])
+        # Of a preferred and a rejected answer the preferred one is expected.
+        expected = row.get("completion") or row.get("chosen") or []
+        return _plain(row["prompt"]), _plain(expected)
     if "messages" in row:
         messages = _plain(row["messages"])
         last = max((i for i, m in enumerate(messages) if m["role"] == "assistant"), default=None)

@@ -22,6 +22,7 @@ from tools.evaluate.pairs import ANSWERS, ANSWERS_FILE, write_pairs
 from tools.history.spec import EvaluationSpec, TrainingSpec
 from tools.work.asking import judge_answers
 from tools.work.bench import Bench
+from tools.work.benchmark import judge_benchmark
 from tools.work.facts import facts_of
 from tools.work.head_exam import judge_head
 from tools.work.heldout import HeldOut, held_out, other_columns, slice_column_of
@@ -31,6 +32,7 @@ from tools.work.weighing import Asked, nothing_to_judge, weigh
 from tools.work.wishes import judge_preferences, judge_rewards
 
 RESULT_FILE = "evaluation.json"
+_ROWS_FILE = "rows.jsonl"
 _PATIENCE_AT_END_S = 45.0
 _PATIENCE_S = 300.0
 
@@ -86,6 +88,12 @@ def run(job: Job) -> dict[str, Any]:
     assert isinstance(asked, EvaluationSpec)
     training = job.store.jobs.get(asked.job)
     result = result_folder(job, training.artifacts, asked.job)
+    if asked.benchmark:
+        judgement = judge_benchmark(
+            job, training.training, result, Path(asked.benchmark), limit=asked.limit,
+            seed=asked.seed,
+        )  # fmt: skip
+        return _told(job, asked, _keep(job, judgement, []))
     manifest = read_manifest(job.settings.dataset_folder(asked.dataset))
     request = Request(
         split=asked.split,
@@ -100,7 +108,10 @@ def run(job: Job) -> dict[str, Any]:
         metric=asked.metric,
         patience_s=_PATIENCE_S,
     )
-    judgement = _compare(job, training.training, manifest, result, request)
+    return _told(job, asked, _compare(job, training.training, manifest, result, request))
+
+
+def _told(job: Job, asked: EvaluationSpec, judgement: Judgement) -> dict[str, Any]:
     job.metrics(**judgement.flat())
     job.measure(duration_s=judgement.seconds, memory_gib=round(memory_peak_gib("cpu"), 3))
     notice = f"{job.id} finished: {asked.job} is judged {judgement.verdict}."
@@ -169,6 +180,7 @@ def _rows(
         columns=columns, limit=request.limit, seed=request.seed,
         also_trained=[_training_rows(job, other) for other, _ in others],
         prompts_alone=spec.objective == "grpo",
+        scratch=job.folder / _ROWS_FILE if request.path else None,
     )  # fmt: skip
     asked = Asked(
         task=manifest.task,
@@ -200,6 +212,7 @@ def _keep(job: Job, judgement: Judgement, pairs: list[Any]) -> Judgement:
     temporary.write_text(judgement.model_dump_json(indent=1), encoding="utf-8")
     temporary.replace(path)
     job.artifact("evaluation", path)
+    (job.folder / _ROWS_FILE).unlink(missing_ok=True)
     if pairs:
         write_pairs(job.folder / ANSWERS_FILE, pairs)
         job.artifact(ANSWERS, job.folder / ANSWERS_FILE)

@@ -35,6 +35,7 @@ class HeldOut:
         n: Rows that are judged.
         excluded: Rows left out because their prompt was trained on.
         unusable: Rows without an answer to compare with.
+        rows: Gives the rows one by one, from the beginning.
         near: Places (0 to n) of rows that nearly repeat a row that was trained on.
         fingerprint: Hash of the rows that are judged: prompts and answers, in order.
     """
@@ -42,16 +43,9 @@ class HeldOut:
     n: int
     excluded: int
     unusable: int
-    _all: Callable[[], Iterator[Row]] = field(repr=False)
-    _chosen: frozenset[int] = field(repr=False)
+    rows: Callable[[], Iterator[Row]] = field(repr=False)
     near: frozenset[int] = frozenset()
     fingerprint: str = ""
-
-    def rows(self) -> Iterator[Row]:
-        """Give the rows one by one."""
-        for i, row in enumerate(self._all()):
-            if i in self._chosen:
-                yield row
 
     def sample(self, most: int) -> list[int]:
         """Return the places of at most so many rows, drawn at random and always the same.
@@ -91,12 +85,14 @@ def held_out(
     keep_trained: bool = False,
     also_trained: Sequence[Path] = (),
     prompts_alone: bool = False,
+    scratch: Path | None = None,
 ) -> HeldOut:
     """Choose the rows: of a split, or of another file in the form of the dataset.
 
     Args:
         keep_trained: Also take rows that were trained on; for checks that judge no quality.
         also_trained: Training rows of other models that take part in the comparison.
+        scratch: Where rows are written down that would else be mapped anew for every pass.
         prompts_alone: Rows need no expected answer, because rewards judge what is said.
 
     Raises:
@@ -112,13 +108,14 @@ def held_out(
     trained = {digest_of(row) for file in training for row in parquet_rows(file)}
     clean: list[int] = []
     excluded = unusable = 0
-    for i, row in enumerate(every_row()):
-        if not answerable(row) and not (prompts_alone and row.get("prompt")):
-            unusable += 1
-        elif digest_of(row) in trained:
-            excluded += 1
-        else:
-            clean.append(i)
+    with _Noted(scratch) as noted:
+        for i, row in enumerate(every_row()):
+            if not answerable(row) and not (prompts_alone and row.get("prompt")):
+                unusable += 1
+            elif digest_of(row) in trained:
+                excluded += 1
+            else:
+                clean.append(noted.place(i, row))
     if not clean and not excluded:
         raise BadInput(
             "None of these rows has an answer to compare with.",
@@ -127,8 +124,46 @@ def held_out(
     if limit is not None and limit < len(clean):
         rng = np.random.default_rng(seed)
         clean = sorted(rng.choice(clean, size=limit, replace=False).tolist())
-    rows = HeldOut(len(clean), excluded, unusable, every_row, frozenset(clean))
+    chosen = frozenset(clean)
+
+    def judged() -> Iterator[Row]:
+        if scratch is not None:
+            return noted_rows(scratch, chosen)
+        return (row for i, row in enumerate(every_row()) if i in chosen)
+
+    rows = HeldOut(len(clean), excluded, unusable, judged)
     return rows if keep_trained else _looked_over(rows, training)
+
+
+class _Noted:
+    """Writes rows down, so that a file is read and mapped once and not for every pass."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._file = path.open("w", encoding="utf-8") if path else None
+        self._count = 0
+
+    def __enter__(self) -> _Noted:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file:
+            self._file.close()
+
+    def place(self, number: int, row: Row) -> int:
+        """Return the number that the row is found again by."""
+        if self._file is None:
+            return number
+        self._file.write(json.dumps(row, default=str) + "\n")
+        self._count += 1
+        return self._count - 1
+
+
+def noted_rows(path: Path, chosen: frozenset[int]) -> Iterator[Row]:
+    """Give the chosen rows that were written down."""
+    with path.open(encoding="utf-8") as file:
+        for i, line in enumerate(file):
+            if i in chosen:
+                yield json.loads(line)
 
 
 def _looked_over(rows: HeldOut, training: Sequence[Path]) -> HeldOut:
