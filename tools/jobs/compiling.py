@@ -20,8 +20,6 @@ from tools.jobs.space import default_space, largest, read_space, space_in_words
 SEARCH = ("trials", "sampler", "vary")
 """Arguments that make a plan a search."""
 _TIES = ("continues", "cures")
-_EXACT = ("early_stopping_patience", "eval_steps")
-"""Wishes that change neither memory nor what fits, and go into the spec as they are."""
 _SHAPE = ("model", "method", "rank", "alpha", "target_modules", "modules_to_save", "quantization")
 """What a run that continues another has from it: its adapter fits nothing else."""
 _USUAL_TRIALS = 10
@@ -39,9 +37,8 @@ def compile_run(ctx: Context, given: Mapping[str, Any]) -> Plan:
     ties = {name: find_job(ctx, wishes.pop(name)) for name in _TIES if name in wishes}
     if "continues" in ties:
         wishes = _as_before(ties["continues"], wishes)
-    changes: dict[str, Any] = {name: wishes.pop(name) for name in _EXACT if name in wishes}
     plan = compile_plan(ctx, PlanRequest(**wishes))
-    changes |= {name: record.id for name, record in ties.items()}
+    changes = {name: record.id for name, record in ties.items()}
     return replace(plan, spec=plan.spec.model_copy(update=changes)) if changes else plan
 
 
