@@ -6,7 +6,7 @@ before a model is there. Not covered: several GPUs (see `sharding`), packing, cu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from tools.advise.figures import GIB, MemoryEstimate
@@ -51,7 +51,8 @@ class Recipe:
     Attributes:
         fixed_gib: CUDA context, workspaces, kernels, the allocator's reserve.
         logit_bytes: Bytes for each logit of the loss at the peak, gradient included.
-        quantised_logit_bytes: The same where the base is quantised.
+        quantised_state_bytes: More bytes for each trained weight beside a quantised base: DeepSpeed
+            in one process keeps flat float32 copies, their gradients and its buckets.
         float32_masters: Full tuning at 16 bits keeps float32 weights and computes with copies.
         low, high: The band as factors of the expected peak.
         step_bytes: Bytes for each trained 16-bit weight that the optimiser needs while it steps.
@@ -59,7 +60,7 @@ class Recipe:
 
     fixed_gib: float
     logit_bytes: float
-    quantised_logit_bytes: float
+    quantised_state_bytes: float = 0.0
     float32_masters: bool = False
     step_bytes: float = 2.0
     low: float = 0.8
@@ -69,12 +70,10 @@ class Recipe:
 _EXACT_LOGIT = 12.0
 """Bytes for each logit: in float32, its log-probability and its gradient, as traced exactly."""
 RECIPES: dict[str, Recipe] = {
-    "luthier": Recipe(
-        1.3, _EXACT_LOGIT, _EXACT_LOGIT, float32_masters=True, step_bytes=0.0, low=0.87, high=1.18
-    ),
+    "luthier": Recipe(1.3, _EXACT_LOGIT, float32_masters=True, step_bytes=0.0, low=0.87, high=1.18),
     # Fitted on the first half of published measurements: tests/benchmarks/gpu_memory.py.
-    "transformers+peft": Recipe(2.0, 13.0, 8.0),
-    "ms-swift": Recipe(2.4, 32.0, 32.0),
+    "transformers+peft": Recipe(2.5, 10.0, 8.0),
+    "ms-swift": Recipe(1.25, 40.0, 24.0),
 }
 
 
@@ -90,6 +89,7 @@ class Workload:
         engine, gpus: How the state is spread, and over how many cards.
         offload: What lies in the machine's memory instead of the card's.
         classes: Outputs of a new head in place of the vocabulary's; 0 where there is none.
+        whole: Parameters of modules that are trained whole, as copies, beside the adapter.
         accumulates: Gradients of earlier micro-batches lie there while the next one runs.
         recipe: The training program whose habits count, a key of `RECIPES`.
     """
@@ -112,8 +112,15 @@ class Workload:
     offload: Offload = "none"
     objective: Objective = "prompt_completion"
     classes: int = 0
+    whole: int = 0
     accumulates: bool = False
     recipe: str = "luthier"
+    program: Recipe | None = None
+
+    @property
+    def habits(self) -> Recipe:
+        """What the training program spends beyond what the shape says."""
+        return self.program or RECIPES[self.recipe]
 
     @property
     def quantized(self) -> Quantization:
@@ -128,15 +135,21 @@ class Workload:
         return trained_parameters(self.shape, self.method, self.rank, self.targets)
 
 
-def estimate_memory(work: Workload) -> MemoryEstimate:
-    """Return the peak memory of a training step, by part and with its band."""
+def estimate_memory(work: Workload, recipe: Recipe | None = None) -> MemoryEstimate:
+    """Return the peak memory of a training step, by part and with its band.
+
+    Args:
+        recipe: Another program's habits than those that the workload names.
+    """
+    if recipe:
+        work = replace(work, program=recipe)
     parts = _spread(work, _parts(work))
     if work.device == "cpu":
         parts["framework"] = CPU_FLOOR_GIB * GIB
         certain, low, high, host = CPU_FLOOR_GIB, 0.85, 1.22, 0.0
     else:
-        parts["framework"] = RECIPES[work.recipe].fixed_gib * GIB
-        certain, low, high = 0.0, RECIPES[work.recipe].low, RECIPES[work.recipe].high
+        parts["framework"] = work.habits.fixed_gib * GIB
+        certain, low, high = 0.0, work.habits.low, work.habits.high
         host = 2.0 + 0.3 * sum(weight_bytes(work).values()) / GIB
     in_gib = {name: value / GIB for name, value in parts.items() if value}
     expected = sum(in_gib.values())
@@ -154,7 +167,7 @@ def estimate_memory(work: Workload) -> MemoryEstimate:
 
 def _parts(work: Workload) -> dict[str, float]:
     """Bytes by part at the peak."""
-    recipe, trained = RECIPES[work.recipe], work.trained_parameters
+    recipe, trained = work.habits, work.trained_parameters
     parts = weight_bytes(work)
     number = PRECISION_BYTES[work.precision]
     exact = work.method != "full" or recipe.float32_masters or number == 4
@@ -163,8 +176,12 @@ def _parts(work: Workload) -> dict[str, float]:
         parts["adapter"] = 4.0 * trained
     elif exact and number == 2:
         parts["16-bit copies"] = 2.0 * trained
-    parts["gradients"] = size * trained
-    parts["optimizer"] = STATE_BYTES[work.optimizer] * trained * size / 4
+    whole = 4.0 if recipe.float32_masters else float(number)
+    parts["whole modules"] = whole * work.whole
+    parts["gradients"] = size * trained + whole * work.whole
+    parts["optimizer"] = STATE_BYTES[work.optimizer] * (size * trained + whole * work.whole) / 4
+    if work.quantized != "none":
+        parts["optimizer"] += recipe.quantised_state_bytes * trained
     factor = 1.0
     if work.device == "cpu":
         factor = CPU_ACTIVATION_FACTOR * CPU_METHOD_FACTORS.get(work.method, 1.0)
@@ -179,7 +196,7 @@ def _parts(work: Workload) -> dict[str, float]:
             parts["dequantised"] += 2.0 * work.shape.vocab * work.shape.hidden
     if work.method == "dora":
         parts["dora norms"] = 2.0 * _largest_matrix(work.shape) * number
-    step = recipe.step_bytes * trained if not exact else 0.0
+    step = recipe.step_bytes * (work.whole + (0 if exact else trained))
     during = parts["activations"] + parts["logits"]
     # Gradients come as activations go, unless those of earlier micro-batches are kept.
     together = parts["gradients"] + during
@@ -234,7 +251,7 @@ def weight_bytes(work: Workload) -> dict[str, float]:
     """Bytes of the base model's weights, and of its quantisation constants."""
     dense = PRECISION_BYTES[work.precision]
     kind = work.quantized
-    if work.method == "full" and RECIPES[work.recipe].float32_masters:
+    if work.method == "full" and work.habits.float32_masters:
         dense = 4
     if kind == "none":
         return {"weights": float(work.shape.parameters * dense)}
@@ -271,7 +288,7 @@ def activation_bytes(work: Workload) -> float:
 
 def _wide_stream(work: Workload) -> bool:
     """Whether the hidden states between layers are float32, because the embeddings are."""
-    masters = work.method == "full" and RECIPES[work.recipe].float32_masters
+    masters = work.method == "full" and work.habits.float32_masters
     return masters or work.quantized in {"nf4", "nf4-dq"} or work.precision == "float32"
 
 
@@ -297,8 +314,6 @@ def _layer_bytes(work: Workload) -> float:
 
 def _logit_bytes(work: Workload) -> float:
     """Bytes of the logits of the loss with their copies and their gradient."""
-    recipe = RECIPES[work.recipe]
-    quantised = work.quantized != "none"
-    each = recipe.quantised_logit_bytes if quantised else recipe.logit_bytes
-    each = _EXACT_LOGIT if work.device == "cpu" else each
+    recipe = work.habits
+    each = _EXACT_LOGIT if work.device == "cpu" else recipe.logit_bytes
     return work.trained_share * work.batch * work.length * work.shape.vocab * each
