@@ -52,4 +52,30 @@ def split_rows(
             held += len(rows)
         owed = wanted - held if label is not None else 0.0
         owed = max(-0.5, min(owed, 0.5))
+    _spread(labels, list(members.values()), splits)
     return splits
+
+
+def _spread(
+    labels: Sequence[str | None], groups: Sequence[list[int]], splits: list[SplitName]
+) -> None:
+    """Give every label that two groups hold a place in both splits.
+
+    A group goes by its commonest label, so that a rarer one inside it may have been passed over.
+    The smallest group that holds it changes sides, unless it is the last that holds another label.
+    """
+    holds: dict[str, list[list[int]]] = defaultdict(list)
+    for rows in sorted(groups, key=lambda rows: (len(rows), rows)):
+        for label in {labels[row] for row in rows} - {None}:
+            holds[label or ""].append(rows)
+    wanted: tuple[SplitName, ...] = ("train", "validation")
+    for label in sorted(holds):
+        for split in wanted:
+            if len(holds[label]) < 2 or any(splits[rows[0]] == split for rows in holds[label]):
+                continue
+            for rows in holds[label]:
+                beside = {labels[row] or "" for row in rows} - {label}
+                if all(sum(splits[g[0]] != split for g in holds[b]) > 1 for b in beside):
+                    for row in rows:
+                        splits[row] = split
+                    break
