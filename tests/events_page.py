@@ -7,8 +7,8 @@ import re
 import typing
 from pathlib import Path
 
-from tools.diagnose.cures import TITLES
 from tools.diagnose.needs import READ_FROM
+from tools.diagnose.titles import TITLES
 from tools.history.events import AnyEvent, Event
 from tools.history.spec import TrainingSpec
 

@@ -18,6 +18,8 @@ from tests.sick.streams import healthy, sick
 from tools.diagnose import streams
 from tools.diagnose.diagnose import report_on
 from tools.diagnose.evidence import Run
+from tools.diagnose.names import read_settings_document
+from tools.diagnose.printed import add_log_metrics
 
 RECORDED = Path(__file__).resolve().parents[1] / "sick" / "recorded.jsonl.gz"
 SEEN_SEEDS, HELD_OUT_SEEDS = (1, 2), (101,)
@@ -33,11 +35,11 @@ def recorded() -> Iterator[dict[str, Any]]:
 def run_of(document: dict[str, Any]) -> Run:
     """Return a case as the diagnosis sees it: settings, events, log; never its name."""
     run = Run()
-    run.spec = streams.read_settings_document(document["spec"])
+    run.spec = read_settings_document(document["spec"])
     streams.add_documents(run, [document] if "state" in document else document["events"])
     run.log = document.get("log", "")
     if not run.steps and run.log:
-        streams.add_log_metrics(run, run.log)
+        add_log_metrics(run, run.log)
     return run
 
 

@@ -9,13 +9,14 @@ import pytest
 from tests.benchmarks.diagnosis import recorded, run_of
 from tests.sick.streams import healthy, sick
 from tools.catalog import find_capability
-from tools.diagnose.cures import TITLES, cure_of
+from tools.diagnose.cures import cure_of
 from tools.diagnose.diagnose import arguments_of, report_on
 from tools.diagnose.evidence import Run
 from tools.diagnose.needs import READ_FROM
 from tools.diagnose.ranking import EXPLAINS, ranked
 from tools.diagnose.report import CODES
 from tools.diagnose.suspicion import suspect
+from tools.diagnose.titles import TITLES
 
 SPEC = {
     "path": "rows.csv", "model": "starter", "method": "lora", "rank": 64, "alpha": 128,

@@ -13,6 +13,7 @@ from tools.context import Context
 from tools.diagnose import (
     compare,
     cures,
+    signs_data,
     signs_log,
     signs_loss,
     signs_machine,
@@ -22,9 +23,12 @@ from tools.diagnose import (
     words,
 )
 from tools.diagnose.evidence import Run
+from tools.diagnose.names import read_settings_document
+from tools.diagnose.printed import add_log_metrics
 from tools.diagnose.ranking import ranked
 from tools.diagnose.report import CODES, Cause, Cure, DiagnosisReport, Series
 from tools.diagnose.suspicion import Suspicion
+from tools.diagnose.titles import TITLES
 from tools.errors import BadInput, ToolError
 from tools.history.jobs import JobRecord
 from tools.history.spec import TrainingSpec
@@ -38,6 +42,7 @@ RULES: tuple[Callable[[Run], Iterable[Suspicion]], ...] = (
     *signs_log.RULES,
     *signs_loss.RULES,
     *signs_rows.RULES,
+    *signs_data.RULES,
     *signs_result.RULES,
     *signs_machine.RULES,
     *words.RULES,
@@ -99,7 +104,7 @@ def run_of_job(ctx: Context, record: JobRecord) -> Run:
     """Return everything the history knows of a job."""
     run = Run(subject=record.id, state=record.state)
     if isinstance(record.spec, TrainingSpec):
-        run.spec = streams.read_settings_document(record.spec.model_dump(mode="json"))
+        run.spec = read_settings_document(record.spec.model_dump(mode="json"))
     for event in ctx.store.jobs.events(record.id):
         stamped = {"kind": event.kind, "at": event.at.isoformat(), **event.payload}
         streams.add_documents(run, [stamped])
@@ -145,7 +150,7 @@ def _add_files(
     data: str | None,
 ) -> None:
     if spec:
-        run.spec |= streams.read_settings_document(_json(_text(ctx, spec), spec))
+        run.spec |= read_settings_document(_json(_text(ctx, spec), spec))
         run.subject = "This run" if run.subject == "This run" else run.subject
     if events:
         text = _text(ctx, events)
@@ -162,7 +167,7 @@ def _add_files(
     if log:
         run.log = _log_text(ctx, log)
         if not run.steps:
-            streams.add_log_metrics(run, run.log)
+            add_log_metrics(run, run.log)
 
 
 def _log_text(ctx: Context, log: str) -> str:
@@ -221,7 +226,7 @@ def _cause(run: Run, suspicion: Suspicion, record: JobRecord | None) -> Cause:
     cure = cures.cure_of(run, suspicion.code)
     return Cause(
         code=suspicion.code,
-        title=cures.TITLES[suspicion.code],
+        title=TITLES[suspicion.code],
         confidence=round(suspicion.confidence, 3),
         evidence=suspicion.evidence,
         cure=cure.model_copy(update={"arguments": arguments_of(run, cure, record)}),

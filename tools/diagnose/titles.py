@@ -1,0 +1,46 @@
+"""What each cause is called, in a sentence a person understands."""
+
+from __future__ import annotations
+
+from tools.diagnose.report import Code
+
+TITLES: dict[Code, str] = {
+    "overfitting": "It overfits: rows are learned by heart",
+    "underfitting": "It learned too little",
+    "lr_too_high": "The learning rate is too high",
+    "lr_too_low": "The learning rate is too low",
+    "divergence": "The loss diverged",
+    "nan_loss": "The loss is not a number",
+    "zero_loss": "The loss is exactly zero",
+    "constant_loss": "The loss does not move at all",
+    "empty_mask": "Nothing is trained: every label is masked",
+    "wrong_mask": "The wrong tokens are trained",
+    "untrained_stop": "The end of answers was not trained",
+    "template_mismatch": "Rows are written one way to train and another way to ask",
+    "pad_eos_confusion": "Padding hides the end token",
+    "truncation": "Rows are cut off",
+    "label_noise": "Many answers in the data are wrong",
+    "leakage": "Held-out rows are known from training",
+    "class_collapse": "It says one label for everything",
+    "forgetting": "It forgot what it could do before",
+    "eval_shift": "Held-out rows are not like the training rows",
+    "oom_gpu": "The GPU's memory ran out",
+    "oom_ram": "The machine's memory ran out",
+    "oom_eval": "Memory ran out while evaluating",
+    "oom_checkpoint": "Memory ran out while saving a checkpoint",
+    "memory_growth": "Memory grows from step to step",
+    "fragmentation": "GPU memory is fragmented",
+    "padding_waste": "Most of each batch is padding",
+    "loader_bound": "Training waits for its data",
+    "tokenizer_bound": "Tokenising takes most of the time",
+    "no_mixed_precision": "It computes in full precision on a GPU",
+    "eval_dominates": "Evaluating takes most of the time",
+    "tiny_batch": "The batch is too small",
+    "disk_full": "The disk is full",
+    "bad_checkpoint": "A checkpoint cannot be read",
+    "adapter_not_applied": "The adapter has no effect",
+    "merge_loss": "Merging lost what was tuned",
+    "quantisation_loss": "Quantising lost what was tuned",
+    "gated_model": "The model needs its owners' permission",
+    "driver_mismatch": "Driver, CUDA and PyTorch do not fit each other",
+}
