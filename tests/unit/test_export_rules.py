@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.jobs_factory import make_spec_alone
 from tools.context import Context
 from tools.errors import Refused
 from tools.export.capabilities import export_model
@@ -138,3 +139,33 @@ def test_measures_are_flat_and_named_after_what_was_compared() -> None:
         prompts=8, base_moved=0.4, base_agreement=0.1, trained=True, compared=(_fidelity("merged"),)
     )
     assert parity.measures()["merged_agreement"] == 1.0
+
+
+def _finished(ctx: Context, **changes: Any) -> str:
+    record = ctx.store.jobs.create(make_spec_alone(**changes), name="made")
+    folder = ctx.settings.job_folder(record.id) / "adapter"
+    folder.mkdir(parents=True)
+    ctx.store.jobs.record(record.id, artifacts={"adapter": f"jobs/{record.id}/adapter"})
+    ctx.store.jobs.set_state(record.id, "running")
+    ctx.store.jobs.set_state(record.id, "succeeded")
+    return record.id
+
+
+@pytest.mark.parametrize("form", ["onnx", "merged"])
+def test_a_method_that_does_not_fold_into_the_weights_is_refused_with_a_way_out(
+    ctx: Context, form: Any
+) -> None:
+    job = _finished(ctx, method="prompt_tuning")
+    with pytest.raises(Refused, match="does not fold") as caught:
+        export_model(job, format=form, ctx=ctx)
+    assert caught.value.refused_by == "preflight"
+    assert "`adapter`" in caught.value.hint
+
+
+@pytest.mark.parametrize("objective", ["sequence_classification", "token_classification"])
+def test_a_head_of_classes_is_no_model_that_answers_in_words(ctx: Context, objective: Any) -> None:
+    job = _finished(ctx, objective=objective, labels=("a", "b"))
+    with pytest.raises(Refused, match="head of classes") as caught:
+        export_model(job, ctx=ctx)
+    assert "adapter" in caught.value.hint
+    assert len(ctx.store.jobs.find()) == 1

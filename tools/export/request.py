@@ -23,8 +23,10 @@ from tools.history.spec import (
     TrainingSpec,
 )
 from tools.jobs.launch import submit
+from tools.methods import method
 
 _GIB = 2**30
+_HEADS = frozenset({"sequence_classification", "token_classification"})
 _LIBRARIES_GIB = 0.8
 """torch, transformers and onnxruntime, twice: the builder is a process of its own."""
 _COPIES_IN_MEMORY = 2.5
@@ -62,6 +64,7 @@ def export(
     training = finished_training(ctx, job)
     plan = training.training
     result = result_of(ctx, training)
+    _check_kind(plan, result, chosen)
     spec = ExportSpec(job=training.id, format=chosen, precisions=precisions, device=where)
     made = _made_before(ctx, training, spec)
     if made is None:
@@ -113,6 +116,24 @@ def _made_before(ctx: Context, training: JobRecord, spec: ExportSpec) -> JobReco
         if record.spec == spec and there:
             return record
     return None
+
+
+def _check_kind(plan: TrainingSpec, result: Path, form: ExportFormat) -> None:
+    """Refuse what no file can be made of, or none that the parity gate can look at."""
+    if plan.objective in _HEADS:
+        raise Refused(
+            "A model with a head of classes answers with a class, and exports are of models that "
+            "answer in words.",
+            hint=f"Load {result} with transformers as it is, or train the labels as answers.",
+            refused_by="preflight",
+        )
+    row = method(plan.method)
+    if not row.merges and form != "adapter":
+        raise Refused(
+            f"{row.title} does not fold into the weights, so there is no {form} model of it.",
+            hint="Export `adapter` instead, or train with LoRA.",
+            refused_by="preflight",
+        )
 
 
 def _check_model(ctx: Context, plan: TrainingSpec, result: Path, form: ExportFormat) -> int:

@@ -20,6 +20,7 @@ from tools.datasets.manifest import SplitName, read_manifest
 from tools.export.parity import Parity, check_fidelity
 from tools.history.events import GatePassed
 from tools.history.spec import UNFINISHED, ExportSpec, TrainingSpec
+from tools.methods import method
 from tools.work.evaluate import result_folder
 from tools.work.exporting import Exporting, onnx_folder, write_manifest
 from tools.work.heldout import held_out
@@ -78,9 +79,10 @@ def _write(
     work = Exporting(job, training, tokenizer, list(rows.rows()))
     job.phase("load", note=training.model)
     work.load(result)
-    job.phase("merge")
     merged = partial / "merged"
-    work.merge(result, merged, half=spec.format == "merged" and "fp16" in spec.precisions)
+    if method(training.method).merges:
+        job.phase("merge")
+        work.merge(result, merged, half=spec.format == "merged" and "fp16" in spec.precisions)
     names = {"adapter": ["adapter"], "merged": ["merged"]}.get(spec.format, [])
     if spec.format == "onnx":
         for precision in spec.precisions:
@@ -91,8 +93,10 @@ def _write(
     if spec.format == "adapter":
         shutil.copytree(result, partial / "adapter")
         tokenizer.save_pretrained(partial / "adapter")
+        if not method(training.method).merges:
+            work.read_copy(partial / "adapter")
     if spec.format != "merged":
-        shutil.rmtree(merged)
+        shutil.rmtree(merged, ignore_errors=True)
     job.phase("measure")
     speeds = work.speeds({name: partial / name for name in names if name.startswith("onnx")})
     parity = work.parity.model_copy(update={"passed": True})

@@ -116,6 +116,16 @@ class Exporting:
         model.save_pretrained(target, safe_serialization=True)
         self._tokenizer.save_pretrained(target)
 
+    def read_copy(self, folder: Path) -> None:
+        """Hold an adapter that does not fold into the weights against the tuned model: reloaded.
+
+        Raises:
+            Refused: The copy does not say what the tuned model says.
+        """
+        copy = load_model(self._job, self._spec, adapter=folder, quantised=False)
+        readings = read_rows(torch_reader(copy), self._rows)
+        self._record(self._fidelity("adapter", readings, self._greedy(copy)))
+
     def export(self, merged: Path, target: Path, precision: OnnxPrecision, device: Device) -> None:
         """Write one ONNX folder and hold it against the merged model.
 

@@ -41,7 +41,8 @@ def torch_reader(model: Any) -> Reader:
     def read(ids: list[int]) -> Logits:
         with torch.inference_mode():
             out = model(input_ids=torch.tensor([ids], device=model.device), use_cache=False)
-        return np.asarray(out.logits[0].float().cpu().numpy())
+        # Learnt prompts stand before the text and have logits of their own.
+        return np.asarray(out.logits[0, -len(ids) :].float().cpu().numpy())
 
     return read
 
