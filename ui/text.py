@@ -70,7 +70,11 @@ def format_event(kind: str, payload: dict[str, Any]) -> str | None:
         return f"note: {payload['message']}"
     if kind == "attempt":
         changes = ", ".join(f"{k} {a} -> {b}" for k, (a, b) in payload["changes"].items())
-        return f"changed {changes}: {payload['reason']}"
+        return f"changed {changes}: {payload['reason']}" if changes else str(payload["reason"])
+    if kind == "trial":
+        value = payload.get("value")
+        loss = "" if value is None else f", validation loss {value:.4f}"
+        return f"trial {payload['number']} ({payload['job']}) {payload['state']}{loss}"
     if kind == "error":
         return f"failed: {payload['message']}"
     return None

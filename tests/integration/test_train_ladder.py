@@ -27,6 +27,7 @@ pytestmark = [
 ]
 
 MAY_CHANGE = ("batch_size", "gradient_accumulation", "gradient_checkpointing")
+CHANGEABLE = (*MAY_CHANGE, "optimizer", "attention", "activation_offload")
 _GONE = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."
 
 
@@ -85,13 +86,14 @@ def test_the_probe_finds_a_batch_that_fits_and_the_losses_are_the_same(
     train.run(easy)
     _no_room_above(monkeypatch, room)
     tight = job()
-    train.run(tight)
+    told = train.run(tight)["notice"]
     attempts, losses = _told(tight)
     assert 1 <= len(attempts) <= 2
     last = attempts[-1]["changes"]
     assert last["batch_size"][1] <= room
     assert last["batch_size"][1] * last["gradient_accumulation"][1] == 8
     assert "did not fit" in attempts[0]["reason"]
+    assert f"batch size 8 to {last['batch_size'][1]}" in told
     expected = _told(easy)[1]
     assert losses.keys() == expected.keys()
     assert all(losses[step] == pytest.approx(expected[step], rel=0.02) for step in expected)
@@ -132,6 +134,29 @@ def test_checkpointing_activations_changes_no_loss(job: Callable[..., Job]) -> N
     train.run(saving)
     expected, found = _told(plain)[1], _told(saving)[1]
     assert found == {step: pytest.approx(loss, rel=1e-4) for step, loss in expected.items()}
+
+
+@pytest.mark.parametrize(
+    ("device", "attention", "expected"),
+    [
+        ("cpu", "auto", {"optimizer": "adamw_8bit"}),
+        ("cpu", "eager", {"optimizer": "adamw_8bit", "attention": "sdpa"}),
+        ("cuda", "auto", {"optimizer": "paged_adamw_8bit", "activation_offload": True}),
+    ],
+)
+def test_after_the_batch_comes_what_helps_on_this_device(
+    device: str, attention: str, expected: dict[str, object]
+) -> None:
+    pytest.importorskip("bitsandbytes")
+    spec = make_spec_alone(
+        batch_size=1, device=device, attention=attention, method="full", may_change=CHANGEABLE
+    )
+    found = list(rungs(spec))
+    assert found[0].gradient_checkpointing
+    last = found[-1].model_dump(include=set(CHANGEABLE))
+    changed = {k: v for k, v in last.items() if v != getattr(spec, k)}
+    assert changed == expected | {"gradient_checkpointing": True}
+    assert found[-1].model_dump(exclude=set(CHANGEABLE)) == spec.model_dump(exclude=set(CHANGEABLE))
 
 
 @pytest.mark.parametrize("batch", [1, 2, 7, 12, 15, 16, 4096])

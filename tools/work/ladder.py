@@ -59,6 +59,22 @@ def as_attempted(job: Job, spec: TrainingSpec) -> TrainingSpec:
     return spec
 
 
+def what_changed(job: Job) -> str:
+    """Return in a sentence what was changed because memory ran out; empty where nothing was."""
+    before, after = job.record.training, as_attempted(job, job.record.training)
+    changes = [
+        f"{name.replace('_', ' ')} {getattr(before, name)} to {getattr(after, name)}"
+        for name in _FIELDS
+        if getattr(before, name) != getattr(after, name)
+    ]
+    if not changes:
+        return ""
+    return (
+        f"Memory ran out, so it went on with less: {', '.join(changes)}; rows per update, data and "
+        "what is learned stayed the same."
+    )
+
+
 def step_down(
     job: Job,
     spec: TrainingSpec,

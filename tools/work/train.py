@@ -23,7 +23,7 @@ from tools.work.continued import take_over
 from tools.work.engines import check_started, cuts_weights, is_spread, run_ranks, trainer_options
 from tools.work.forward import keep_rows_apart
 from tools.work.keep import Keeper, save_result
-from tools.work.ladder import OutOfMemory, as_attempted, step_down
+from tools.work.ladder import OutOfMemory, as_attempted, step_down, what_changed
 from tools.work.load import load_config, load_model, load_tokenizer
 from tools.work.memory import forget_peak, memory_peak_gib, recompute_activations
 from tools.work.methods import keep_initial, keep_trained_weights_exact, make_trainable
@@ -108,7 +108,8 @@ def _attempt(job: Job, spec: TrainingSpec) -> dict[str, Any]:
     facts = fitted.keeper.restore_best(fitted.model, fitted.facts, live=not is_spread(spec))
     result = save_result(job, spec, fitted.model, fitted.tokenizer)
     _tell_metrics(job, facts)
-    return conclude(job, spec, result, resumed=fitted.keeper.resumed is not None)
+    told = conclude(job, spec, result, resumed=fitted.keeper.resumed is not None)
+    return told | {"notice": f"{told['notice']} {what_changed(job)}".strip()}
 
 
 def _fit_spread(job: Job, spec: TrainingSpec) -> Fitted:
