@@ -51,6 +51,7 @@ class Samples(BaseModel):
     regressions: tuple[RowSample, ...] = ()
 
 
+_PREFIXES = {"tuned": "", "base": "base_", "tfidf": "tfidf_", "word_list": "word_list_"}
 _ALWAYS_SLICED = frozenset({"label", "length", "language"})
 
 
@@ -105,7 +106,7 @@ class Judgement(BaseModel):
             "verdict": self.verdict,
             "verdict_text": self.verdict_text,
         }
-        for model, prefix in (("tuned", ""), ("base", "base_"), ("tfidf", "tfidf_")):
+        for model, prefix in _PREFIXES.items():
             for name, estimate in self.metrics.get(model, {}).items():
                 key = prefix + ("eval_loss" if name == "loss" else name)
                 values[key] = estimate.value

@@ -65,7 +65,8 @@ class EvaluationReport(Report):
                 f"difference in {_name(d.metric)} {d.value:+.3f} "
                 f"({d.low:+.3f} to {d.high:+.3f}, p = {d.p:.3g})"
             )
-        lines += [_slice(part) for part in self.slices]
+        # The table of labels below says more than slices by label.
+        lines += [_slice(part) for part in self.slices if part.column != "label"]
         if self.labels:
             lines += ["", "label: rows, precision, recall, F1 of the tuned model"]
             lines += [

@@ -64,14 +64,14 @@ def notice(job_id: str, metrics: dict[str, Any]) -> str:
     """Return what the person is told: the figure that matters, the verdict, the next step."""
     rows = metrics.get("n")
     on = f" on {rows} held-out rows" if rows else ""
-    if metrics.get("accuracy") is not None:
-        base = metrics.get("base_accuracy")
+    measure = str(metrics.get("primary") or "accuracy")
+    if metrics.get(measure) is None:
+        measure = "eval_loss"
+    if metrics.get(measure) is not None:
+        base = metrics.get(f"base_{measure}", metrics.get(f"word_list_{measure}"))
         before = "" if base is None else f"{base:.2f} → "
-        figure = f"accuracy {before}{metrics['accuracy']:.2f}{on}"
-    elif metrics.get("eval_loss") is not None:
-        base = metrics.get("base_eval_loss")
-        before = "" if base is None else f"{base:.2f} → "
-        figure = f"validation loss {before}{metrics['eval_loss']:.2f}{on}"
+        name = "validation loss" if measure == "eval_loss" else measure.replace("_", " ")
+        figure = f"{name} {before}{metrics[measure]:.2f}{on}"
     else:
         figure = "its result is saved"
     verdict = f": {metrics['verdict']}" if metrics.get("verdict") else ""
