@@ -12,6 +12,7 @@ from typing import Any
 
 from tests.sick.rows import Rows, write
 from tools.context import Context, utc_now
+from tools.history.jobs import slug
 from tools.history.spec import TrainingSpec
 from tools.history.store import Store
 from tools.jobs.ending import apply_ending
@@ -94,7 +95,7 @@ def train_in(ctx: Context, case: Case, **changes: Any) -> str:
     from tools.work import worker
     from tools.work.report import Job
 
-    manifest = write(ctx, case.name.replace(" ", "-"), *case.rows())
+    manifest = write(ctx, slug(case.name), *case.rows())
     spec = spec_for(manifest, case, changes)
     record = ctx.store.jobs.create(spec, name=case.name)
     ctx.store.jobs.set_state(record.id, "running")
