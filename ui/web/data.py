@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from tools.advise.models import STARTER
 from tools.datasets.cures import combine
 from tools.errors import ToolError
 from ui.web import tables
@@ -24,6 +25,8 @@ _CHOOSE = tables.empty(
     "Pick one from the list, add your own, or drop it into the chat. Nothing in it is changed.",
 )
 
+_MOST_MODELS = 100
+
 
 @dataclass(frozen=True)
 class Look:
@@ -32,6 +35,8 @@ class Look:
     Attributes:
         reading: Columns as chosen by the person, where the first reading was not theirs.
         fixes: Arguments of `prepare_dataset` for each problem, in the order shown.
+        others: Other ways to read the columns.
+        model: Whose tokenizer and template count; None is the starter's.
     """
 
     path: str
@@ -39,6 +44,7 @@ class Look:
     reading: dict[str, str] = field(default_factory=dict)
     fixes: tuple[dict[str, Any], ...] = ()
     others: tuple[dict[str, Any], ...] = ()
+    model: str | None = None
 
 
 class DataPage:
@@ -57,6 +63,10 @@ class DataPage:
                     size="sm",
                     elem_id="add-file",
                 )
+                self.model = gr.Dropdown(
+                    [STARTER], value=STARTER, label="Read as the model", elem_id="read-as",
+                    allow_custom_value=True, min_width=0, interactive=True,
+                )  # fmt: skip
                 self.files = gr.HTML(
                     "", elem_id="file-list", js_on_load=tables.KEY_CLICKS, apply_default_css=False
                 )
@@ -70,28 +80,41 @@ class DataPage:
         """Connect everything that can happen on this page."""
         drawn = [self.files, self.report, self.look]
         slow = self._private | {"show_progress": "minimal", "concurrency_limit": 8}
-        tab.select(self.on_show, [self.look], [self.files], **self._private)
-        self.files.open(self.on_open, None, drawn, **slow).then(
+        tab.select(self.on_show, [self.look, self.model], [self.files, self.model], **self._private)
+        self.files.open(self.on_open, [self.model], drawn, **slow).then(
             None, js="() => luthier.show('file-report')", **self._private
         )
-        self.add.upload(self.on_add, [self.add], drawn, **slow)
+        self.add.upload(self.on_add, [self.add, self.model], drawn, **slow)
+        self.model.change(self.on_model, [self.look, self.model], drawn, **slow)
         self.report.open(self.on_act, [self.look], [*drawn, tabs, ask], **slow)
 
-    def on_show(self, look: Look | None) -> str:
-        """List the files."""
-        return file_list(self.desk, look.path if look else None)
+    def on_show(self, look: Look | None, model: str | None) -> list[Any]:
+        """List the files, and the models whose tokenizer is on this machine."""
+        try:
+            listed = self.desk.call("list_models", limit=_MOST_MODELS).document()["models"]
+        except ToolError:
+            listed = []
+        here = [STARTER, *(str(m["name"]) for m in listed if m.get("here"))]
+        choices = list(dict.fromkeys([*here, *([model] if model else [])]))
+        return [file_list(self.desk, look.path if look else None), gr.update(choices=choices)]
 
-    def on_open(self, event: gr.EventData) -> list[Any]:
+    def on_open(self, model: str | None, event: gr.EventData) -> list[Any]:
         """Look at the file that was clicked."""
-        return self._draw(str(event.key))
+        return self._draw(Look(str(event.key), model=model))
 
-    def on_add(self, files: Sequence[str]) -> list[Any]:
+    def on_add(self, files: Sequence[str], model: str | None) -> list[Any]:
         """Keep new files and look at the first."""
         try:
             kept = keep_uploads(self.desk.settings, files or ())
         except ToolError as error:
             return [gr.skip(), problem_card(error.problem, error.hint), gr.skip()]
-        return self._draw(str(kept[0])) if kept else [gr.skip()] * 3
+        return self._draw(Look(str(kept[0]), model=model)) if kept else [gr.skip()] * 3
+
+    def on_model(self, look: Look | None, model: str | None) -> list[Any]:
+        """Count and look through the lens as another model reads."""
+        if look is None or (model or STARTER) == (look.model or STARTER):
+            return [gr.skip()] * 3
+        return self._draw(replace(look, model=model))
 
     def on_act(self, look: Look | None, event: gr.EventData) -> list[Any]:
         """Do what a button of the report offers."""
@@ -107,7 +130,10 @@ class DataPage:
             case "prepare":
                 return [*self._fix(look, []), *stay]
             case "read":
-                return [*self._draw(look.path, reading_of(look.others[int(which)])), *stay]
+                return [
+                    *self._draw(replace(look, reading=reading_of(look.others[int(which)]))),
+                    *stay,
+                ]
             case "tune":
                 said = {"text": f"Tune a model on {look.path}", "files": []}
                 return [*[gr.skip()] * 3, gr.update(selected="chat"), gr.update(value=said)]
@@ -125,37 +151,38 @@ class DataPage:
             # The stamp makes the same problem, met twice, a new drawing that frees the buttons.
             stamp = f"<!-- {time.time_ns()} -->"
             card = problem_card(error.problem, error.hint, "This could not be fixed")
-            return [gr.skip(), stamp + card + self._shown(look.path, look.reading)[0], look]
-        files, report, seen = self._draw(str(made["version"]))
+            return [gr.skip(), stamp + card + self._shown(look)[0], look]
+        files, report, seen = self._draw(Look(str(made["version"]), model=look.model))
         return [files, made_card(made, look.rows or None) + report, seen]
 
-    def _draw(self, path: str, reading: dict[str, str] | None = None) -> list[Any]:
-        shown, look = self._shown(path, reading or {})
-        return [file_list(self.desk, path), shown, look]
+    def _draw(self, look: Look) -> list[Any]:
+        shown, seen = self._shown(look)
+        return [file_list(self.desk, look.path), shown, seen]
 
-    def _shown(self, path: str, reading: dict[str, str]) -> tuple[str, Look]:
+    def _shown(self, look: Look) -> tuple[str, Look]:
         try:
-            document, no_lens = self._inspect(path, reading)
+            document, no_lens = self._inspect(look)
         except ToolError as error:
             card = problem_card(error.problem, error.hint, "This file cannot be used as it is")
-            return card, Look(path)
+            return card, replace(look, rows=0, fixes=(), others=())
         problems = document.get("problems") or ()
-        look = Look(
-            path,
-            int(document.get("rows") or 0),
-            reading,
-            tuple(dict(problem.get("fix_arguments") or {}) for problem in problems),
-            tuple(document.get("alternatives") or ())[:2],
+        seen = replace(
+            look,
+            rows=int(document.get("rows") or 0),
+            fixes=tuple(dict(problem.get("fix_arguments") or {}) for problem in problems),
+            others=tuple(document.get("alternatives") or ())[:2],
         )
-        return dataset_report(Path(path).name, document, no_lens=no_lens), look
+        return dataset_report(Path(look.path).name, document, no_lens=no_lens), seen
 
-    def _inspect(self, path: str, reading: dict[str, str]) -> tuple[dict[str, Any], str]:
+    def _inspect(self, look: Look) -> tuple[dict[str, Any], str]:
         """Return the inspection with the lens, or without it and why."""
+        wanted: dict[str, Any] = {"path": look.path, **look.reading}
+        if look.model and look.model != STARTER:
+            wanted["model"] = look.model
         try:
-            seen = self.desk.call("inspect_dataset", path=path, lens=True, **reading)
-            return dict(seen.document()), ""
+            return dict(self.desk.call("inspect_dataset", lens=True, **wanted).document()), ""
         except ToolError as error:
-            seen = self.desk.call("inspect_dataset", path=path, **reading)
+            seen = self.desk.call("inspect_dataset", **wanted)
             return dict(seen.document()), f"{error.problem} {error.hint}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -142,7 +143,9 @@ class RunsPage:
     ) -> list[Any]:
         """Clear the selection, or show one of the compared runs."""
         if event.key == "clear":
-            return [chosen, [], *self.on_show(chosen, [])]
+            table, *rest = self.on_show(chosen, [])
+            # The page holds the same table with boxes ticked: the stamp has it drawn anew.
+            return [chosen, [], f"<!-- {time.time_ns()} -->{table}", *rest]
         return [event.key, picked, *self.on_show(event.key, picked)]
 
     def on_tick(self, chosen: str | None, picked: Sequence[str], pulse: Any) -> list[Any]:

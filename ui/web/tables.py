@@ -56,14 +56,20 @@ element.addEventListener('focusin', (event) => {
   const named = (name, value) => `[data-${name}="${CSS.escape(value)}"]`;
   focused = key ? named('key', key) : pick ? named('pick', pick) : '';
 });
+let scrolled = 0;
+element.addEventListener('scroll', (event) => {
+  if (event.target.matches?.('.tablebox')) scrolled = event.target.scrollTop;
+}, true);
 watch('value', () => {
+  const box = element.querySelector('.tablebox');
+  if (box && scrolled) box.scrollTop = scrolled;
   for (const part of element.querySelectorAll('details[data-keep]'))
     if (opened.has(part.dataset.keep)) part.open = true;
   if (focused && (!document.activeElement || document.activeElement === document.body))
     element.querySelector(focused)?.focus({preventScroll: true});
 });
 """
-"""What is drawn anew while a job runs keeps its open parts (`data-keep`) and the focus."""
+"""What is drawn anew while a job runs keeps its open parts (`data-keep`), its place and the focus."""
 
 
 @dataclass(frozen=True)

@@ -73,11 +73,7 @@ def _headline(metrics: Mapping[str, Any], judgement: Judgement | None) -> str:
     n = metrics.get("n")
     before = f"{number(base.value)} → " if base is not None else ""
     rows = f", n = {n:,}" if isinstance(n, int) else ""
-    change = metrics.get("difference")
-    changed = ""
-    if isinstance(change, Mapping) and change.get("low") is not None:
-        low, high = difference(float(change["low"])), difference(float(change["high"]))
-        changed = f' <span class="quiet">difference {low} to {high}</span>'
+    changed = _change(metrics, judgement)
     drawn = ""
     if key not in LESS_IS_BETTER and _in_unit(tuned) and (base is None or _in_unit(base)):
         drawn = against_base(_span(base), _span(tuned))
@@ -85,6 +81,17 @@ def _headline(metrics: Mapping[str, Any], judgement: Judgement | None) -> str:
         f'<p class="headline">{h(metric_name(key))} <b>{before}{number(tuned.value)}</b>'
         f" {interval(tuned.low, tuned.high)}{rows}{changed}</p>{drawn}"
     )
+
+
+def _change(metrics: Mapping[str, Any], judgement: Judgement | None) -> str:
+    """Return the interval of the difference, signed so that more is better."""
+    told = metrics.get("difference")
+    if judgement and judgement.difference:
+        told = judgement.difference.model_dump()
+    if not isinstance(told, Mapping) or told.get("low") is None:
+        return ""
+    low, high = difference(float(told["low"])), difference(float(told["high"]))
+    return f' <span class="quiet">difference {low} to {high}</span>'
 
 
 def _estimate(
