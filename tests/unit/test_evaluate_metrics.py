@@ -94,3 +94,19 @@ def test_answers_are_compared_as_squad_does(
 ) -> None:
     assert exact_match(answer, expected) == exact
     assert token_f1(answer, expected) == pytest.approx(f1)
+
+
+@pytest.mark.parametrize("n", [60, 200])
+def test_intervals_of_a_macro_f1_cover_at_their_rate(n: int) -> None:
+    def drawn(seed: int, rows: int) -> tuple[list[str], list[str]]:
+        chooser = random.Random(seed)
+        expected = chooser.choices("abcd", weights=[4, 3, 2, 1], k=rows)
+        said = [e if chooser.random() < 0.7 else chooser.choice("abcd") for e in expected]
+        return said, expected
+
+    truth = macro_f1(*drawn(0, 200_000), resamples=2).value
+    covered = 0
+    for seed in range(400):
+        found = macro_f1(*drawn(seed + 1, n), seed=seed)
+        covered += (found.low or 0) <= truth <= (found.high or 0)
+    assert 0.92 <= covered / 400 <= 0.975
