@@ -20,7 +20,7 @@ from tests.jobs_factory import make_dataset, make_spec
 from tools.context import Context
 from tools.history.jobs import JobRecord
 from tools.history.spec import UNFINISHED
-from tools.jobs.checkpoints import checkpoint_folders
+from tools.jobs.checkpoints import checkpoint_folders, latest_checkpoint
 from tools.jobs.follow import wait
 from tools.jobs.launch import submit
 from tools.jobs.reconcile import is_alive, reconcile
@@ -248,3 +248,14 @@ def test_a_disk_that_fills_up_fails_the_job_clearly_and_keeps_the_history_whole(
     assert "resume" in after.error["hint"]
     with sqlite3.connect(small.settings.database) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    # With room again it goes on from the last whole checkpoint and finishes the approved plan.
+    step = max(_losses(small, after.id))
+    found = latest_checkpoint(small.settings.job_folder(after.id), plan_hash=after.plan_hash)
+    assert found is not None
+    assert 0 < found[1].step <= step
+    room = ["mount", "-o", "remount,size=64m", str(small_disk)]
+    assert subprocess.run(room, capture_output=True, check=False).returncode == 0
+    resume(small, after)
+    finished = _ended(small, after)
+    assert finished.state == "succeeded", finished.error
+    assert set(_losses(small, after.id)) == set(range(1, 61))

@@ -1,4 +1,4 @@
-"""The capabilities of this room: start, list, show, cancel, resume, forget."""
+"""The capabilities of this room: start, list, show, cancel, resume, forget, report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from tools.datasets.hub import cached, destination
 from tools.datasets.locate import wanted_from_hub
 from tools.history.spec import JobState
 from tools.jobs import arguments as wish
-from tools.jobs.reports import JobsReport, JobStateReport, PlanReport, ShowReport
+from tools.jobs.reports import (
+    JobsReport,
+    JobStateReport,
+    PlanReport,
+    ShowReport,
+    WrittenReport,
+)
 
 # What the functions below import late opens the store (pandas) or reads data (duckdb, pyarrow);
 # `luthier --help` needs neither.
@@ -177,3 +183,12 @@ def forget(
 
     named = [job, *jobs] if job else list(jobs)
     return ask_to_forget(ctx, jobs=named, path=path)
+
+
+@capability(effect="write", verb="report", positional=("job",))
+def write_report(job: Job_ = "latest", *, ctx: Context) -> WrittenReport:
+    """Write a one-page report on a finished run for others to read, and its model card."""
+    from tools.jobs.find import find_job  # noqa: PLC0415
+    from tools.jobs.pages import write_pages  # noqa: PLC0415
+
+    return write_pages(ctx, find_job(ctx, job))

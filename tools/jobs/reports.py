@@ -224,6 +224,26 @@ class JobStateReport(Report):
         return self.message
 
 
+class WrittenReport(Report):
+    """The pages written about a run.
+
+    Attributes:
+        files: `report` and `model_card` (Markdown), `report_html`: where each lies.
+        page: The report itself.
+    """
+
+    job: str
+    files: dict[str, str]
+    page: str
+
+    def text(self) -> str:
+        """Return the page and where it lies."""
+        places = "\n".join(
+            f"  {name.replace('_', ' ')}: {path}" for name, path in self.files.items()
+        )
+        return f"{self.page}\nWritten to:\n{places}"
+
+
 def job_row(record: JobRecord, training: JobRecord | None) -> JobRow:
     """Return a job for a list; `training` is the run that an evaluation or export is about."""
     spec = run_of((training or record).spec)
