@@ -20,6 +20,7 @@ from tools.context import Context
 from tools.errors import ToolError
 from tools.reports import Report
 from tools.settings import read_settings
+from ui.helping import WorkCommand, WorkGroup
 from ui.options import given_arguments, parameters_of
 
 EXIT_FIXABLE, EXIT_BUG = 1, 70
@@ -55,14 +56,14 @@ def run(arguments: list[str]) -> int:
 
 def build() -> click.Group:
     """Build the command tree from the catalogue."""
-    group = click.Group(
+    group = WorkGroup(
         "luthier",
         help="Luthier tunes language models: from a request to a verified ONNX model.\n\n"
         "Without a command it opens the app in the browser.",
         invoke_without_command=True,
         callback=_open_app,
         params=[click.Option(["--port"], type=click.IntRange(0, 65535), help="Port of the app.")],
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
     for capability in load_catalog().values():
         group.add_command(_command(capability))
@@ -80,7 +81,7 @@ def _command(capability: Capability) -> click.Command:
         parameters.append(click.Option(["--detach"], is_flag=True, help="Do not wait for the end."))
     if capability.verb == "show":
         parameters.append(click.Option(["--follow"], is_flag=True, help="Show it until it ends."))
-    return click.Command(
+    return WorkCommand(
         capability.verb,
         params=parameters,
         callback=partial(_run_capability, capability),

@@ -45,7 +45,8 @@ def _argument(name: str, field: FieldInfo) -> click.Argument:
 def _option(name: str, field: FieldInfo) -> click.Option:
     kind, many = _scalar(field.annotation)
     flag = "--" + name.replace("_", "-")
-    words = " ".join(part for part in (field.description, _default_note(field)) if part)
+    repeats = "May be given several times." if many else ""
+    words = " ".join(part for part in (field.description, repeats, _default_note(field)) if part)
     if kind is bool:
         return click.Option([f"{flag}/--no-{flag[2:]}"], default=None, help=words)
     choices = get_args(kind) if get_origin(kind) is Literal else None

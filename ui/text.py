@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tools.datasets.quarantine import disarm
@@ -58,26 +58,46 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 def format_event(kind: str, payload: dict[str, Any]) -> str | None:
     """Return one line for a job event, or None where a terminal has nothing to say."""
-    if kind == "phase":
-        note = f": {payload['note']}" if payload.get("note") else ""
-        return f"{payload['phase']}{note}"
-    if kind == "state":
-        reason = f": {payload['reason']}" if payload.get("reason") else ""
-        return f"{payload['state']}{reason}"
-    if kind == "metrics" and payload.get("eval_loss") is not None:
-        return f"step {payload['step']}: validation loss {payload['eval_loss']:.4f}"
-    if kind == "warning":
-        return f"note: {payload['message']}"
-    if kind == "attempt":
-        changes = ", ".join(f"{k} {a} -> {b}" for k, (a, b) in payload["changes"].items())
-        return f"changed {changes}: {payload['reason']}" if changes else str(payload["reason"])
-    if kind == "trial":
-        value = payload.get("value")
-        loss = "" if value is None else f", validation loss {value:.4f}"
-        return f"trial {payload['number']} ({payload['job']}) {payload['state']}{loss}"
-    if kind == "error":
-        return f"failed: {payload['message']}"
-    return None
+    tell = _TOLD.get(kind)
+    return tell(payload) if tell else None
+
+
+def _metrics(payload: dict[str, Any]) -> str | None:
+    if payload.get("eval_loss") is None:
+        return None
+    return f"step {payload['step']}: validation loss {payload['eval_loss']:.4f}"
+
+
+def _attempt(payload: dict[str, Any]) -> str:
+    changes = ", ".join(f"{k} {a} -> {b}" for k, (a, b) in payload["changes"].items())
+    return f"changed {changes}: {payload['reason']}"
+
+
+def _trial(payload: dict[str, Any]) -> str:
+    """Return a search's trial: what it varies while it runs, what it reached when it ended."""
+    varied = ", ".join(f"{k} {format_number(v)}" for k, v in payload.get("values", {}).items())
+    value = payload.get("value")
+    reached = f": validation loss {value:.4f}" if value is not None else ""
+    return f"trial {payload['number']} {payload['state']}{reached} ({varied})"
+
+
+def _named(name: str, more: str) -> Callable[[dict[str, Any]], str]:
+    def tell(payload: dict[str, Any]) -> str:
+        note = f": {payload[more]}" if payload.get(more) else ""
+        return f"{payload[name]}{note}"
+
+    return tell
+
+
+_TOLD: dict[str, Callable[[dict[str, Any]], str | None]] = {
+    "phase": _named("phase", "note"),
+    "state": _named("state", "reason"),
+    "metrics": _metrics,
+    "warning": lambda payload: f"note: {payload['message']}",
+    "attempt": _attempt,
+    "trial": _trial,
+    "error": lambda payload: f"failed: {payload['message']}",
+}
 
 
 def format_answers(report: dict[str, Any] | None) -> list[str]:
