@@ -9,8 +9,4 @@ from tools.work.report import Job
 def raise_alarm(job: Job, alarm: Alarm) -> None:
     """Tell of trouble while the run goes on: in its events, and where the person talks."""
     job.warn(f"watch_{alarm.name}", f"{alarm.message} {alarm.offer}")
-    job.store.add_notice(
-        job.id,
-        job.record.thread_id,
-        f"{job.id}: {alarm.message} {alarm.offer} Say `stop` or ask what is wrong with it.",
-    )
+    job.notify(f"{job.id}: {alarm.message} {alarm.offer} Say `stop` or ask what is wrong with it.")

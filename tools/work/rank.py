@@ -37,6 +37,9 @@ class Silent(Job):
     def metrics(self, **values: Any) -> None:
         """Record nothing."""
 
+    def notify(self, text: str) -> None:
+        """Leave no word."""
+
 
 def main(arguments: list[str]) -> int:
     """Train as one rank. Returns 0 where the rank's work is done."""

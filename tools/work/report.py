@@ -75,6 +75,10 @@ class Job:
         """Tell something a person should know; the job goes on."""
         self.emit(Warned(code=code, message=message))
 
+    def notify(self, text: str) -> None:
+        """Leave word for the person now, while the job goes on."""
+        self.store.add_notice(self.id, self.record.thread_id, text)
+
     def check_cancelled(self) -> None:
         """Raise `Cancelled` where a person asked for it. Cheap enough for every step."""
         if (self.folder / CANCEL_FILE).exists():
