@@ -81,7 +81,7 @@ def _sections(record: JobRecord, events: Sequence[EventRecord]) -> list[tuple[st
             "What was done",
             [
                 f"Base model: {disarm(spec.model)}.",
-                f"Data: {disarm(spec.dataset)} for {spec.task}, content {spec.dataset_fingerprint}.",
+                f"Data: {disarm(spec.dataset)} for {spec.task}.",
                 *_cost(record),
             ],
         ),
