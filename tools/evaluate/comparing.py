@@ -16,7 +16,10 @@ from tools.jobs.find import find_job
 from tools.reports import Report
 
 _NOT_A_SETTING = frozenset({"kind", "schema_version", "path", "goal", "may_change", "cures"})
-_MORE_IS_BETTER = ("accuracy", "macro_f1", "exact_match", "bleu", "rouge_l", "win_rate")
+_MORE_IS_BETTER = (
+    "accuracy", "macro_f1", "entity_f1", "token_f1", "exact_match", "sentence_chrf", "chrf", "bleu",
+    "rougeL", "preference_win_rate", "preference_margin", "reward",
+)  # fmt: skip
 _LESS_IS_BETTER = ("eval_loss", "perplexity")
 _SHOWN = 12
 

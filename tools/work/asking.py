@@ -40,7 +40,7 @@ def judge_answers(bench: Bench, facts: Facts) -> tuple[Measured, Beside]:
         sample=len(tuned.said),
     )  # fmt: skip
     before = score_general(models.base, tokenizer, pad=exam.pad, batch=exam.batch, book=base_book)
-    base_book.keep(bench.shared(base_book.key))
+    bench.keep(base_book)
     models.leave()
     places = rows.sample(exam.sample) if exam.max_new_tokens else []
     picked = rows.pick(places)

@@ -17,6 +17,7 @@ from tools.work.report import Job
 from tools.work.scorebook import Scorebook
 from tools.work.weighing import Asked
 
+_MOST_SHARED = 40
 Rival = tuple[TrainingSpec, Path]
 
 
@@ -78,6 +79,14 @@ class Bench:
         key = key_of(spec, tokenizer, asked, None)
         base = Scorebook.opened(folder / f"scores-{name}-base.jsonl", key, self.shared(key))
         return tuned, base
+
+    def keep(self, book: Scorebook) -> None:
+        """Share a base's scores with later evaluations; of all that are shared, keep the newest."""
+        path = self.shared(book.key)
+        book.keep(path)
+        books = sorted(path.parent.glob("*.jsonl"), key=lambda file: file.stat().st_mtime)
+        for old in books[:-_MOST_SHARED]:
+            old.unlink(missing_ok=True)
 
     def shared(self, key: str) -> Path:
         """Return where all evaluations find the base's scores on these rows."""

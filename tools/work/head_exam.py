@@ -50,7 +50,7 @@ def _judge_texts(bench: Bench, facts: Facts) -> tuple[Measured, Beside]:
     exam = bench.exam(plain, tokenizer, model)
     _, book = bench.books(plain, tokenizer, exam, bench.result, "head")
     base = sit(lambda: model, tokenizer, rows, exam, tick=bench.tick, book=book)
-    book.keep(bench.shared(book.key))
+    bench.keep(book)
     yardstick = tfidf_predictions(parquet_rows(bench.training), rows.rows(), seed=seed)
     share = majority_share(facts.labels)
     metrics = {
