@@ -78,6 +78,16 @@ def agree(*signs: bool) -> tuple[bool, ...]:
     return tuple(bool(sign) for sign in seen.tolist())
 
 
+def added(value: float) -> float:
+    """Return the sum of a value over the processes of the run. All ranks must call it."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return value
+    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+    total = torch.tensor(value, device=device)
+    distributed.all_reduce(total)
+    return float(total)
+
+
 def whole_weights(trainer: Any) -> dict[str, torch.Tensor] | None:
     """Return all weights where processes hold parts of them, else None. All ranks must call it."""
     stage = getattr(trainer.accelerator.state, "deepspeed_plugin", None)
@@ -252,7 +262,6 @@ def _environment(settings: Settings, spec: TrainingSpec) -> dict[str, str]:
         "LUTHIER_WORKER_THREADS": str(threads),
         "TORCH_EXTENSIONS_DIR": str(settings.home / "cache" / "torch_extensions"),
         "DS_ACCELERATOR": "cpu" if spec.device == "cpu" else "cuda",
-        "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
     }
 
 

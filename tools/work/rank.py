@@ -60,8 +60,13 @@ def main(arguments: list[str]) -> int:
 
 def _work(job: Job) -> RankEnding:
     spare_imports(job)
-    from tools.work import train  # noqa: PLC0415 - the libraries take seconds; first the store
+    import torch  # noqa: PLC0415 - the libraries take seconds; first the store
 
+    from tools.work import train  # noqa: PLC0415
+
+    if torch.cuda.is_available():
+        # Before anything is loaded, or all ranks would load onto the first card.
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     try:
         return RankEnding(state="done", facts=train.run_as_rank(job))
     except Cancelled as error:
