@@ -110,7 +110,7 @@ class Judgement(BaseModel):
             for name, estimate in self.metrics.get(model, {}).items():
                 key = prefix + ("eval_loss" if name == "loss" else name)
                 values[key] = estimate.value
-                if name == "accuracy" and estimate.low is not None:
+                if name in ("accuracy", self.primary) and estimate.low is not None:
                     values[f"{key}_low"], values[f"{key}_high"] = estimate.low, estimate.high
         if "majority" in self.metrics:
             values["majority_share"] = self.metrics["majority"]["accuracy"].value
