@@ -11,6 +11,7 @@ from tools.datasets.checks import RowChecks
 from tools.datasets.choose import ASK_BELOW, Reading, choose, describe
 from tools.datasets.example import Example
 from tools.datasets.gather import Gathered, gather
+from tools.datasets.languages import languages_of
 from tools.datasets.large import LOOK_SECONDS, facts_of, sample_of, with_facts
 from tools.datasets.lengths import TokenLengths, token_lengths, truncation
 from tools.datasets.lens import LensPreview, lens_or_reason, model_text
@@ -22,11 +23,13 @@ from tools.datasets.quality import find_problems
 from tools.datasets.records import mapping_of
 from tools.datasets.report import DatasetReport, Preview
 from tools.datasets.row import every
-from tools.datasets.signs import language_of_text
 from tools.datasets.source import Source, open_source
 
 INSPECT_SECONDS = 60.0
 """A scan that takes longer stops there and says that it read only a part."""
+
+
+_LANGUAGE_ROWS = 300
 
 
 @dataclass(frozen=True)
@@ -149,8 +152,13 @@ def _inspect_version(ctx: Context, located: Located, view: View) -> DatasetRepor
     manifest = located.manifest
     assert manifest is not None
     mapping = mapping_of(manifest)
-    found = gather_version(located.path, manifest)
-    measured = _measure(ctx, found, find_problems(found, mapping, {}), view)
+    reader = model_text(ctx, view.model)
+    # A version holds what was asked and answered, whatever the source's columns were called.
+    shown = mapping.model_copy(update={"columns": {"asked": "input", "answer": "output"}})
+    checks = RowChecks(shown, {}, reader.control_tokens() if reader else ())
+    found = gather_version(located.path, manifest, checks)
+    problems = [*checks.problems(), *find_problems(found, mapping, {})]
+    measured = _measure(ctx, found, problems, view)
     return DatasetReport(
         path=located.named,
         name=manifest.id,
@@ -187,11 +195,12 @@ def task_of(mapping: Mapping, found: Gathered) -> str:
 
 
 def languages(found: Gathered) -> list[str]:
-    """Return the languages (or scripts) of the kept rows, commonest first."""
-    asked = " ".join(e.asked[:300] for _, e in found.kept[:200])
-    answers = " ".join(e.answer[:300] for _, e in found.kept[:200])
-    guesses = [language_of_text(asked), language_of_text(answers)]
-    return list(dict.fromkeys(g for g in guesses if g))
+    """Return the languages of the kept rows, those of the questions first."""
+    step = max(1, len(found.kept) // _LANGUAGE_ROWS)
+    sample = [example for _, example in found.kept[::step]]
+    asked = languages_of(e.gist[:400] or e.asked[-400:] for e in sample)
+    answers = [] if sample and sample[0].label else languages_of(e.answer[:400] for e in sample)
+    return list(dict.fromkeys([*asked, *answers]))
 
 
 def previews(found: Gathered, rows: int) -> list[Preview]:

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tools.datasets.checks import RowChecks
 from tools.datasets.example import Example
 from tools.datasets.examples import entities
 from tools.datasets.gather import Gathered
+from tools.datasets.limits import Deadline
 from tools.datasets.manifest import Manifest, SplitName
 from tools.datasets.table_rows import arrow_rows
 
@@ -43,14 +45,26 @@ def example_of(record: dict[str, Any]) -> Example:
     )
 
 
-def gather_version(folder: Path, manifest: Manifest) -> Gathered:
-    """Return the facts about all rows of a version."""
+CHECK_SECONDS = 15.0
+"""A version's rows are looked at one by one for so long; they were looked at when it was made."""
+
+
+def gather_version(folder: Path, manifest: Manifest, checks: RowChecks | None = None) -> Gathered:
+    """Return the facts about all rows of a version.
+
+    Args:
+        checks: Looks at each row, whose columns are `asked` and `answer`.
+    """
     found = Gathered()
+    deadline = Deadline(CHECK_SECONDS)
     for split in manifest.splits:
         for record in split_rows_of(folder, manifest, split):
             example = example_of(record)
             found.rows += 1
             found.split_rows[split] += 1
+            if checks and not deadline.passed:
+                shown = {"asked": example.asked, "answer": example.answer}
+                checks.see(record["row"], shown, example)
             if not record.get("synthetic"):  # else every one would count as a near duplicate
                 found.add(record["row"], split, example)
     return found

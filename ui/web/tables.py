@@ -69,7 +69,7 @@ watch('value', () => {
     element.querySelector(focused)?.focus({preventScroll: true});
 });
 """
-"""What is drawn anew while a job runs keeps its open parts (`data-keep`), its place and the focus."""
+"""What is drawn anew while a job runs keeps its place, the focus and what is open (`data-keep`)."""
 
 
 @dataclass(frozen=True)
