@@ -43,9 +43,9 @@ _EXPLAINED = """The formula had been shaped with all rows in sight; the constant
 half.
 
 Peaks above *high*: qwen-1_8b-chat full at 2,048 tokens (35.1) lies above the same run at 4,096
-tokens (31.6), so something else than its stated inputs differed; Qwen-1_8B LoRA at 4,096 tokens lies
-on the fitted half. Peaks far below *expected* are runs at 8,192 tokens, longer than most rows of
-their dataset (mean 3,234), and batch 8 on a card of 80 GB, where the allocator hands its reserve
+tokens (31.6), so something else than its stated inputs differed; Qwen-1_8B LoRA at 4,096 tokens
+lies on the fitted half. Peaks far below *expected* are runs at 8,192 tokens, longer than most of
+their rows (mean 3,234), and batch 8 on a card of 80 GB, where the allocator hands its reserve
 back under pressure."""
 _GRID = (
     tuple(0.25 * n for n in range(17)),
@@ -225,8 +225,8 @@ def main() -> str:
     lines.append(_summary("all reported", [s for s in scored if s.number % 2]))
     lines.append("")
     for framework in {s.framework: None for s in scored}:
-        for part, called in ((0, "even"), (1, "odd")):
-            best, here, there = fit(framework, part)
+        for number, called in ((0, "even"), (1, "odd")):
+            best, here, there = fit(framework, number)
             lines.append(
                 f"- {framework} chosen on the {called} half: {best.fixed_gib:g} GiB, "
                 f"{best.logit_bytes:g} bytes a logit, {best.quantised_state_bytes:g} a trained "

@@ -28,7 +28,7 @@ from tools.work.load import load_config, load_model, load_tokenizer
 from tools.work.memory import forget_peak, memory_peak_gib, recompute_activations
 from tools.work.methods import keep_initial, keep_trained_weights_exact, make_trainable
 from tools.work.monitor import Monitor, RunFacts
-from tools.work.objectives import Objective, objective_of
+from tools.work.objectives import Objective, objective_of, rows_stay_apart
 from tools.work.outcome import conclude
 from tools.work.probe import explained_memory, probe
 from tools.work.recipe import Recipe
@@ -204,6 +204,9 @@ def _prepare(job: Job, spec: TrainingSpec) -> Prepared:
     )
     tokenize_s = round(time.monotonic() - began, 2)
     _tell_labels(job, spec, objective, rows, model)
+    if objective.batcher.packed and not rows_stay_apart(model, rows):
+        objective.batcher.packed = False
+        job.warn("not_packed", "This model would let packed rows see each other; they are padded.")
     held_out = _some(held_out)
     for part in (rows, held_out):
         objective.reference(model, part)
