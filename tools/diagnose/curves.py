@@ -60,6 +60,10 @@ class Curve:
             tuple(fmean(self.values[i : i + size]) for i in starts),
         )
 
+    def calm(self) -> Curve:
+        """Return means over windows of four points at least, so that noise makes no extremes."""
+        return self.smooth(max(3, min(20, len(self) // 4)))
+
     def part(self, low: float, high: float) -> Curve:
         """Return the part between two shares of the curve, one point at least."""
         start = min(int(low * len(self)), len(self) - 1)
@@ -93,6 +97,11 @@ class Curve:
             return 0.0
         differences = [b - a for a, b in zip(half.values, half.values[1:], strict=False)]
         return pstdev(differences) / 2**0.5 / max(abs(half.mean), 1e-9)
+
+    @property
+    def wobble(self) -> float:
+        """The same spread in the curve's own unit."""
+        return self.noise * abs(self.part(0.5, 1.0).mean)
 
     @property
     def rise_after_lowest(self) -> float:

@@ -66,14 +66,16 @@ def diverging(run: Run) -> Iterator[Suspicion]:
     loss, rate = run.loss, rate_of(run)
     if len(loss) < 4:
         return
-    smooth = loss.smooth()
-    low, end, start = min(smooth.values), loss.part(0.8, 1.0).mean, loss.first
-    grew = end / max(start, 0.05)
-    rose = end / max(low, 0.05)
-    spike = loss.highest / max(start, 0.05)
+    smooth = loss.calm()
+    low, end, start = min(smooth.values), smooth.values[-1], max(loss.first, 0.05)
+    grew, rose = end / start, end / max(low, 0.05)
+    spike = loss.highest / start
     above = rate.surely_above
+    held_out_fell = _held_out_fell(run)
+    clear = end - low > 2.5 * loss.noise * max(low, 0.2) and not held_out_fell
     figures = {"start": start, "lowest": low, "end": end, "highest": loss.highest}
-    if (grew > _EXPLODED and end - start > 0.3) or (rose > 1.8 and end - low > 0.5):
+    far = (grew > _EXPLODED and end - start > 0.3) or (rose > 1.8 and end - low > 0.5)
+    if far and clear:
         words = (
             f"The training loss ended at {end:.3g}, after {start:.3g} at the start and "
             f"{low:.3g} at its lowest."
@@ -102,7 +104,7 @@ def _rough(
 ) -> Iterator[Suspicion]:
     loss = run.loss
     stuck = loss.part(0.3, 0.6).mean <= end * 1.08 and end > 0.25
-    spiked = spike > 1.5 and loss.highest - start > 0.5
+    spiked = spike > 1.5 and loss.highest - start > max(0.5, 5 * loss.wobble)
     rough = loss.noise > 0.5 and end > 0.3
     poor = loss.fall < 0.25
     wild = [v for v in run.curve("grad_norm").values if v > 50]
@@ -117,10 +119,18 @@ def _rough(
     if above >= _FAR_ABOVE and seen:
         confidence = min(0.93, ramp(above, _FAR_ABOVE, 60, 0.6, 0.85) + 0.06 * (len(seen) - 1))
         yield _rate_high(run, confidence, "In the training loss, " + "; ".join(seen) + ".")
+    elif _held_out_fell(run):
+        return
     elif above >= 2.5 and spiked and (stuck or poor or rough):
         yield _rate_high(run, 0.62, "In the training loss, " + "; ".join(seen) + ".")
     elif (above == 0 or not rate_of(run).certain) and spiked and rough:
         yield _rate_high(run, 0.6, "In the training loss, " + "; ".join(seen) + ".")
+
+
+def _held_out_fell(run: Run) -> bool:
+    """Whether the validation loss says that the run learned, whatever single batches say."""
+    evals = run.eval_loss
+    return len(evals) >= 2 and evals.fall > 0.02 and evals.rise_after_lowest < 0.08
 
 
 def _rate_high(run: Run, confidence: float, words: str) -> Suspicion:
@@ -147,7 +157,7 @@ def too_little(run: Run) -> Iterator[Suspicion]:
         return
     start, end = loss.first, loss.part(0.8, 1.0).mean
     fall = (start - end) / max(start, 1e-9)
-    if end <= 0.1 or fall < -0.1:
+    if end <= 0.1 or fall < -0.1 - loss.noise:
         return
     below = rate.surely_below
     if below >= _FAR_BELOW and fall < 0.35:
@@ -175,12 +185,15 @@ def _too_short(
         return
     tuned, base = run.number("accuracy"), run.number("base_accuracy", "majority_share")
     simple = run.number("tfidf_accuracy", "predictable")
-    linear = run.loss.half_way < 0.72 and fall > 0.01
-    still = len(evals) >= 3 and evals.half_way < 0.7 and evals.fall > 0.01
+    linear = run.loss.half_way < 0.7 and fall > 0.01
     levelled = len(evals) >= 3 and (
         evals.values[-2] - evals.last_value < 0.12 * max(1e-9, evals.values[0] - evals.last_value)
     )
-    if levelled or run.loss.noise > 0.6 * max(fall, 0.0):
+    levelled = levelled or (
+        len(evals) >= 2 and evals.values[-2] - evals.last_value < 0.02 * evals.last_value
+    )
+    still = len(evals) >= 3 and evals.half_way < 0.7 and evals.fall > 0.05 and not levelled
+    if levelled or run.loss.noise > 0.35 * max(fall, 0.0):
         linear = False
     weak = tuned is not None and base is not None and tuned <= base + 0.05
     could = simple is not None and tuned is not None and simple >= tuned + 0.15
