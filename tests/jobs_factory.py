@@ -59,7 +59,48 @@ def text_rows(count: int) -> list[dict[str, Any]]:
     ]
 
 
-ROWS = {"prompt_completion": classification_rows, "chat": chat_rows, "text": text_rows}
+def preference_rows(count: int) -> list[dict[str, Any]]:
+    """Prompts with a chosen and a rejected answer."""
+    wrong = [{"role": "assistant", "content": "I do not know that word"}]
+    return [
+        {**row, "chosen": row["completion"], "rejected": wrong}
+        for row in classification_rows(count)
+    ]
+
+
+def judged_rows(count: int) -> list[dict[str, Any]]:
+    """Answers of which each second one or so is judged good."""
+    chooser = random.Random(3)
+    wrong = [{"role": "assistant", "content": "I do not know"}]
+    rows = []
+    for row in classification_rows(count):
+        good = chooser.random() < 0.5
+        completion = row["completion"] if good else wrong
+        rows.append({"prompt": row["prompt"], "completion": completion, "label": good})
+    return rows
+
+
+def tagged_rows(count: int) -> list[dict[str, Any]]:
+    """Sentences whose last word names something."""
+    rows = []
+    for row in classification_rows(count):
+        words = row["prompt"][0]["content"].rstrip(".").split()
+        rows.append({"tokens": words, "tags": ["O"] * (len(words) - 1) + [f"B-{row['label']}"]})
+    return rows
+
+
+ROWS = {
+    "prompt_completion": classification_rows,
+    "chat": chat_rows,
+    "text": text_rows,
+    "dpo": preference_rows,
+    "orpo": preference_rows,
+    "kto": judged_rows,
+    "token_classification": tagged_rows,
+    "sequence_classification": classification_rows,
+    "grpo": classification_rows,
+}
+TAGS = ("O", *(f"B-{label}" for label in sorted(_WORDS)))
 
 
 def make_dataset(

@@ -29,10 +29,12 @@ from tools.work.batching import Batcher
 from tools.work.forward import call_through, keep_rows_apart, open_door
 from tools.work.load import load_model, load_tokenizer
 from tools.work.methods import make_trainable
+from tools.work.objectives import rows_stay_apart
 from tools.work.objectives.heads import predict
 from tools.work.objectives.preference import dpo, kto, orpo
 from tools.work.objectives.supervised import summed_loss
 from tools.work.rewards import load_rewards, total
+from tools.work.rows import Encoded
 
 pytestmark = [
     pytest.mark.integration,
@@ -167,6 +169,22 @@ def test_a_row_of_a_pack_does_not_see_its_neighbours(settings: Settings, tiny: P
     for other in ([9] * 9, [30] * 9):
         beside = summed_loss(model, batcher.join([other, [5, 6, 7, 8]], [masked, [5, 6, 7, 8]]))[0]
         assert float(beside.detach()) == pytest.approx(float(alone.detach()), rel=1e-6)
+
+
+def test_a_model_that_mixes_packed_rows_is_not_packed(settings: Settings, tiny: Path) -> None:
+    spec = plan_for("full", "prompt_completion", tiny)
+    model = load_model(settings, spec)
+    rows = Encoded([[5, 6, 7], [9, 10, 11, 12]], [[5, 6, 7], [9, 10, 11, 12]])
+    keep_rows_apart(model)
+    assert rows_stay_apart(model, rows)
+    # Injected: attention that ignores where rows end.
+    model.set_attn_implementation("sdpa")
+    model._supports_attention_backend = True
+    ignoring = model.base_model.forward
+    model.base_model.forward = lambda **named: ignoring(
+        **{**named, "attention_mask": None, "position_ids": None}
+    )
+    assert not rows_stay_apart(model, rows)
 
 
 def test_work_is_done_inside_the_forward_of_what_wraps_the_model() -> None:

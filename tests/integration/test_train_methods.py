@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from tests.jobs_factory import make_dataset, make_spec
+from tests.jobs_factory import ROWS, TAGS, make_dataset, make_spec
 from tools.context import Context, utc_now
 from tools.errors import Refused, ToolError, Unavailable
 from tools.history.jobs import JobRecord
 from tools.history.store import Store
 from tools.jobs.checkpoints import checkpoint_folders, latest_checkpoint
 from tools.work import outcome, train
-from tools.work.load import load_model, load_tokenizer
 from tools.work.batching import Batcher, GroupedOrder
+from tools.work.load import load_model, load_tokenizer
 from tools.work.objectives.supervised import summed_loss
 from tools.work.recipe import Recipe
 from tools.work.report import Job
@@ -86,17 +86,20 @@ def test_every_method_learns_and_its_result_reloads_with_the_same_loss(
     training = _losses(ctx, record, "loss")
     assert training[-1] < 0.6 * training[0]
     assert record.metrics["best_eval_loss"] == min(_losses(ctx, record)) < 0.6 * training[0]
-    # With a 4-bit base on the CPU 0.6 % was seen, for a reason that is not known yet.
-    near = 1e-2 if method == "qlora" else 2e-3
-    assert _reloaded_loss(ctx, record) == pytest.approx(record.metrics["best_eval_loss"], rel=near)
+    assert _reloaded_loss(ctx, record) == pytest.approx(record.metrics["best_eval_loss"], rel=1e-4)
     assert record.measured["memory_gib"] > 0.05
 
 
-@pytest.mark.parametrize("objective", ["chat", "text"])
+@pytest.mark.parametrize("objective", list(ROWS))
 def test_every_objective_learns(ctx: Context, tiny: Path, objective: str) -> None:
-    record = _train(ctx, make_spec(make_dataset(ctx, objective), tiny, labels=()))
-    training = _losses(ctx, record, "loss")
-    assert training[-1] < 0.8 * training[0]
+    labels = {"token_classification": TAGS, "sequence_classification": ("food", "pet", "toy")}
+    changes: dict[str, Any] = {"labels": labels.get(objective, ())}
+    if objective == "grpo":
+        changes |= {"rewards": ("length:3", "one_line"), "max_steps": 4, "eval_steps": 2}
+    record = _train(ctx, make_spec(make_dataset(ctx, objective), tiny, **changes))
+    validation = _losses(ctx, record)
+    assert min(validation) < _losses(ctx, record, "loss")[0]
+    assert record.metrics["best_eval_loss"] == min(validation)
 
 
 def test_the_probe_changes_nothing(

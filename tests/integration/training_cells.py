@@ -5,7 +5,6 @@ It uses the parts of the worker themselves, in this process, on a model of 260k 
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import pyarrow.parquet as pq
 import torch
 from transformers import set_seed
 
-from tests.jobs_factory import classification_rows, make_spec_alone
+from tests.jobs_factory import ROWS, TAGS, make_spec_alone
 from tools.advise.compatibility import Clash, clashes
 from tools.history.spec import TrainingSpec
 from tools.methods import method, methods
@@ -33,7 +32,6 @@ OBJECTIVES = (
 )  # fmt: skip
 _LENGTH = 96
 _LORA_RATE = 1e-2
-_TAGS = {"toy": "B-toy", "food": "B-food", "pet": "B-pet"}
 
 
 @dataclass(frozen=True)
@@ -65,36 +63,12 @@ class Cell:
 
 def rows_for(objective: str, count: int = 24) -> list[dict[str, Any]]:
     """Return small prepared rows of an objective, as `prepare_dataset` writes them."""
-    rows = classification_rows(count)
-    chooser = random.Random(3)
-    if objective == "chat":
-        return [{"messages": [*r["prompt"], *r["completion"]] * 2} for r in rows]
-    if objective == "text":
-        return [{"text": r["prompt"][0]["content"]} for r in rows]
-    if objective in {"dpo", "orpo"}:
-        wrong = [{"role": "assistant", "content": "I do not know that word"}]
-        return [{**r, "chosen": r["completion"], "rejected": wrong} for r in rows]
-    if objective == "kto":
-        wrong = [{"role": "assistant", "content": "I do not know"}]
-        good = [chooser.random() < 0.5 for _ in rows]
-        return [
-            {"prompt": r["prompt"], "completion": r["completion"] if g else wrong, "label": g}
-            for r, g in zip(rows, good, strict=True)
-        ]
-    if objective == "token_classification":
-        words = [r["prompt"][0]["content"].rstrip(".").split() for r in rows]
-        return [
-            {"tokens": w, "tags": ["O"] * (len(w) - 1) + [_TAGS[r["label"]]]}
-            for w, r in zip(words, rows, strict=True)
-        ]
-    return rows
+    return ROWS[objective](count)
 
 
 def labels_for(objective: str) -> tuple[str, ...]:
     """Return the classes of those rows."""
-    if objective == "token_classification":
-        return ("O", *sorted(_TAGS.values()))
-    return tuple(sorted(_TAGS))
+    return TAGS if objective == "token_classification" else ("food", "pet", "toy")
 
 
 def forbidden(name: str, objective: str) -> Clash | None:

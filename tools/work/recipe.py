@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from torch.utils.data import Sampler
-from transformers import Trainer
+from transformers import PrinterCallback, Trainer
 
 from tools.jobs.ending import CANCEL_FILE
 from tools.work.batching import Examples, GroupedOrder
@@ -51,6 +51,7 @@ class Recipe(Trainer):
             **options,
         )
         self.add_callback(Allocation())
+        self.remove_callback(PrinterCallback)
         # The loss is divided by all items of an update here, not by accumulation steps there.
         self.model_accepts_loss_kwargs = True
         self._job = job

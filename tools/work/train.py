@@ -20,10 +20,11 @@ from tools.history.events import GatePassed, Timed, Warned
 from tools.history.spec import TrainingSpec
 from tools.work.clues import data_of, setup_of
 from tools.work.continued import take_over
-from tools.work.engines import check_started, cuts_weights, is_spread, run_ranks, trainer_options
+from tools.work.engines import added, check_started, cuts_weights, is_spread, trainer_options
 from tools.work.forward import keep_rows_apart
 from tools.work.keep import Keeper, save_result
 from tools.work.ladder import OutOfMemory, as_attempted, step_down, what_changed
+from tools.work.launching import run_ranks
 from tools.work.load import load_config, load_model, load_tokenizer
 from tools.work.memory import forget_peak, memory_peak_gib, recompute_activations
 from tools.work.methods import keep_initial, keep_trained_weights_exact, make_trainable
@@ -146,6 +147,12 @@ def _fit(job: Job, spec: TrainingSpec) -> Fitted:
         raise Cancelled(job.id)
     facts = monitor.facts(int(trainer.state.global_step))
     return Fitted(prepared.model, prepared.tokenizer, keeper, facts)
+
+
+def _peak_gib(spec: TrainingSpec) -> float:
+    """Return the peak on one GPU, or of all processes together where they share the machine."""
+    peak = memory_peak_gib(spec.device)
+    return added(peak) if spec.device == "cpu" else peak
 
 
 def _try_first(job: Job, spec: TrainingSpec, prepared: Prepared) -> float:
