@@ -111,7 +111,8 @@ def _draft(view: View, offered: Offered) -> Plan | None:
         "inspect_dataset",
         "prepare_dataset",
     )
-    if is_question(view.said.plain) and not named_paths(view):
+    asks = is_question(view.said.plain) or view.said.plain.endswith("?")
+    if asks and not named_paths(view):
         return None
     path = find_path(view)
     for_the_data = {"eval_fraction", "dedupe", "input_column", "output_column", "template"}

@@ -146,6 +146,8 @@ def _grounded(view: View, wishes: Sequence[Wish]) -> list[Wish]:
     live = any(job["state"] in ("running", "queued") for job in view.jobs)
     for wish in wishes:
         meant = wish
+        if wish.intent == "export" and len(wishes) > 1 and not view.jobs:
+            continue
         if wish.intent in ("evaluate", "show") and not view.jobs and not named_jobs(view):
             if named_paths(view) or view.path:
                 meant = replace(wish, intent="inspect")
@@ -190,6 +192,7 @@ def _is_correction(view: View, wishes: Sequence[Wish]) -> bool:
         "export": 2.4,
         "inspect": 2.0,
         "show": 3.1,
+        "estimate": 3.7,
     }
     if len(wishes) == 1 and first.intent in loose and not first.question and view.waiting:
         figures = set(values) - {"dedupe", "device", "model"}

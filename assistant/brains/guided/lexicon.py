@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from pathlib import Path
 
@@ -88,6 +89,17 @@ def repaired(word: str) -> str:
         and (distance := edits(word, known, allowed)) <= allowed
     ]
     return min(near)[1] if near else word
+
+
+def is_known(word: str) -> bool:
+    """Return whether a word is an everyday word or one of the domain."""
+    return word in DOMAIN or word in _COMMON or word in _SLIPS
+
+
+def unstretched(word: str) -> str:
+    """Return `slow` for `sloooow`: with one letter where that is a word, else with two."""
+    once, twice = (re.sub(r"([a-z])\1{2,}", rf"\1{more}", word) for more in ("", r"\1"))
+    return once if is_known(once) or not is_known(twice) else twice
 
 
 def _is_inflected(word: str) -> bool:

@@ -41,6 +41,7 @@ _TARGET_AHEAD = re.compile(
 _SIZED = re.compile(
     r"\b(?P<n>\d{1,3})(?: ?x ?| )(?:(?:nvidia|gaming|used|old) )?(?P<gb>\d+(?:\.\d+)?) ?(?:gb|gib|gigs?)(?= ?(?:gpus?|cards?|graphics cards?|vram|each|\b))"
 )
+_TIMES = re.compile(r"\b(?P<gb>\d+(?:\.\d+)?) ?(?:gb|gib|gigs?) ?(?:x|times|\*) ?(?P<n>\d{1,2})\b")
 _CARDS_OF = re.compile(
     r"\b(?P<n>\d{1,3}) ?x? ?(?:gpus?|cards?|graphics cards?)\b.{0,24}?\b(?P<gb>\d+(?:\.\d+)?) ?(?:gb|gib|gigs?)\b"
 )
@@ -69,7 +70,7 @@ def find_target(plain: str, *, firm: bool = False) -> str | None:
 
 def find_hardware(plain: str) -> str | None:
     """Return a machine in words, such as `2x24GB` or `rtx 4090`."""
-    sized = _SIZED.search(plain) or _CARDS_OF.search(plain)
+    sized = _SIZED.search(plain) or _TIMES.search(plain) or _CARDS_OF.search(plain)
     if sized and int(sized["n"]) > 1:
         return f"{sized['n']}x{sized['gb']}GB"
     named = _NAMED.search(plain)

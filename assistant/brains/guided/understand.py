@@ -43,6 +43,10 @@ def understand(said: Utterance) -> Understanding:
             fragments.append(clause)
         else:
             wishes.append(wish)
+    if not wishes and len(fragments) > 1:
+        whole, refused = read_clause(said.plain)
+        banned |= refused
+        wishes = [whole] if whole else []
     only_trains = {wish.intent for wish in wishes} <= {"start", "inspect", "diagnose"}
     if only_trains and _asks_what_was_heard_of(said.plain):
         wishes = [Wish("explain", ENOUGH, said.plain, True)]

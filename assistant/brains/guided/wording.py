@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from assistant.brains.guided.lexicon import NUMBERS, repaired
+from assistant.brains.guided.lexicon import NUMBERS, is_known, repaired, unstretched
 
 _FENCE_LINES = re.compile(r"^[ \t]*>.*$", re.M)
 _FENCE_BLOCK = re.compile(r"```.*?(?:```|\Z)", re.S)
@@ -113,7 +113,7 @@ def read(raw: str, *, names: Sequence[str] = (), jobs: Sequence[str] = ()) -> Ut
     text = _mark_names(text, marks, names, jobs)
     text = _PATH.sub(lambda m: marks.put("file", m[0]), text)
     text = _ROOTED.sub(lambda m: marks.put("file", m[0]), text)
-    text = _HUB.sub(lambda m: m[0] if _NOT_HUB.fullmatch(m[0]) else marks.put("hub", m[0]), text)
+    text = _HUB.sub(lambda m: m[0] if _only_words(m[0]) else marks.put("hub", m[0]), text)
     text = _JOB.sub(
         lambda m: m[0] if _NOT_JOB.fullmatch(m[0]) else marks.put("job", m[0].lower()), text
     )
@@ -126,6 +126,11 @@ def read(raw: str, *, names: Sequence[str] = (), jobs: Sequence[str] = ()) -> Ut
         hubs=tuple(marks.hubs),
         blocks=tuple(blocks),
     )
+
+
+def _only_words(name: str) -> bool:
+    """Return whether `a/b` is two everyday words, such as `up/down`, and no name on the Hub."""
+    return bool(_NOT_HUB.fullmatch(name)) or all(is_known(part) for part in name.lower().split("/"))
 
 
 def _mark_quotes(text: str, marks: _Marks, names: Sequence[str], jobs: Sequence[str]) -> str:
@@ -267,6 +272,7 @@ def plain_words(text: str) -> str:
     lowered = text.lower()
     for pattern, new in _REWRITE:
         lowered = pattern.sub(new, lowered)
+    lowered = re.sub(r"[a-z']*([a-z])\1\1[a-z']*", lambda m: unstretched(m[0]), lowered)
     lowered = re.sub(r"[a-z']+(?![a-z0-9'])", lambda m: repaired(m[0]), lowered)
     for pattern, new in _REWRITE[:6]:
         lowered = pattern.sub(new, lowered)
