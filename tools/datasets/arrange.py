@@ -39,6 +39,50 @@ def plan_rows(
     Raises:
         BadInput: Too few rows are left to learn from and to judge by.
     """
+    stays, steps = _cleaned(found, mapping, chosen, flagged, cured)
+    if len(stays) < MIN_ROWS:
+        raise too_few(name, len(stays), found, mapping)
+    given = {found.splits[index] for index in stays}
+    if given & {"validation", "test"}:
+        plan = _given_splits(found, stays, row_groups(found, near=False), chosen)
+    else:
+        plan = _own_split(found, stays, row_groups(found), chosen)
+    note = "as the source has it" if "validation" in given else _split_note(mapping, chosen)
+    steps.append(Step(name="split", rows_before=len(stays), rows_after=len(plan), note=note))
+    held = sum(split == "validation" for split in plan.values())
+    if not held or held == len(plan):
+        raise too_few(name, len(stays), found, mapping)
+    return plan, steps
+
+
+def _cleaned(
+    found: Gathered,
+    mapping: Mapping,
+    chosen: dict[str, Any],
+    flagged: dict[str, list[int]],
+    cured: dict[str, int],
+) -> tuple[list[int], list[Step]]:
+    """Return the indices of the rows that stay, and what was done to get there."""
+    steps = _before_dropping(found, cured)
+    stays = list(range(len(found.numbers)))
+    for fix in chosen["fixes"]:
+        gone = dropped(fix, found, mapping, flagged)
+        if gone:
+            kept = [index for index in stays if index not in gone]
+            steps.append(Step(name=f"drop_{fix}", rows_before=len(stays), rows_after=len(kept)))
+            stays = kept
+    if chosen["dedupe"]:
+        kept = _first_of_each(found, stays)
+        note = "rows equal to an earlier one"
+        steps.append(
+            Step(name="drop_duplicates", rows_before=len(stays), rows_after=len(kept), note=note)
+        )
+        stays = kept
+    return stays, steps
+
+
+def _before_dropping(found: Gathered, cured: dict[str, int]) -> list[Step]:
+    """Return the steps of reading: rows that are no example, and rows whose text was cured."""
     usable = len(found.numbers)
     steps = []
     empty = sum(map(len, found.skipped.values()))
@@ -57,33 +101,7 @@ def plan_rows(
         for fix, count in cured.items()
         if count
     ]
-    stays = list(range(usable))
-    for fix in chosen["fixes"]:
-        gone = dropped(fix, found, mapping, flagged)
-        if gone:
-            kept = [index for index in stays if index not in gone]
-            steps.append(Step(name=f"drop_{fix}", rows_before=len(stays), rows_after=len(kept)))
-            stays = kept
-    if chosen["dedupe"]:
-        before = len(stays)
-        stays = _first_of_each(found, stays)
-        steps.append(
-            Step(name="drop_duplicates", rows_before=before, rows_after=len(stays),
-                 note="rows equal to an earlier one")
-        )  # fmt: skip
-    if len(stays) < MIN_ROWS:
-        raise too_few(name, len(stays), found, mapping)
-    given = {found.splits[index] for index in stays}
-    if given & {"validation", "test"}:
-        plan = _given_splits(found, stays, row_groups(found, near=False), chosen)
-    else:
-        plan = _own_split(found, stays, row_groups(found), chosen)
-    note = "as the source has it" if "validation" in given else _split_note(mapping, chosen)
-    steps.append(Step(name="split", rows_before=len(stays), rows_after=len(plan), note=note))
-    held = sum(split == "validation" for split in plan.values())
-    if not held or held == len(plan):
-        raise too_few(name, len(stays), found, mapping)
-    return plan, steps
+    return steps
 
 
 def _split_note(mapping: Mapping, chosen: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from tools.datasets.label_names import fits
 from tools.datasets.mapping import Format, Mapping, Role
 from tools.datasets.profile import Column, profile
 from tools.datasets.quarantine import name_list
@@ -70,7 +71,10 @@ def choose(
         mapping = _wished(columns, found, input_column, output_column)
     else:
         mapping = found[0]
-    named = source.label_names().get(mapping.one("output") or mapping.one("tags") or "")
+    numbered = mapping.one("output") or mapping.one("tags") or ""
+    named = source.label_names().get(numbered)
+    if named is None and numbered and fits(source.beside, list(columns[numbered].counts)):
+        named = source.beside
     if named and mapping.format in ("classification", "token_classification"):
         mapping = mapping.model_copy(update={"label_names": named})
     others = tuple(m for m in found if m.format != mapping.format)[:2]
@@ -172,7 +176,7 @@ def trainable(reading: Reading, path_name: str) -> Mapping:
     if mapping.objective is None:
         raise BadInput(f"{path_name}: {mapping.obstacle}", hint=mapping.advice)
     columns = [c for c in reading.columns.values() if c.values]
-    if mapping.objective == "text" and mapping.confidence < ASK_BELOW:
+    if mapping.confidence < ASK_BELOW and mapping.format in ("text", "prompt_completion"):
         options = "; ".join(describe(other) for other in (mapping, *reading.others)[:2])
         raise BadInput(
             f"{path_name}: it is not clear which of the {len(columns)} columns is the answer.",

@@ -146,7 +146,7 @@ def _table(text: str, suffix: str) -> Dialect | None:
         for quoting in (True, False):
             rows = _parse(text, delimiter, quoting)
             score = _consistency(rows)
-            if score and declared == delimiter:
+            if score and declared == delimiter and _starts_alike(rows):
                 score += 0.05
             if score and not quoting and not _quotes_are_plain(text, delimiter, rows):
                 score -= 0.04
@@ -188,6 +188,11 @@ def _consistency(rows: list[list[str]]) -> float:
         return 0.0
     swallowed = sum(1 for row in rows if any(cell.count("\n") > 200 for cell in row))
     return count / len(rows) - swallowed / len(rows)
+
+
+def _starts_alike(rows: list[list[str]]) -> bool:
+    """True where the first row is as wide as most: commas inside sentences do not reach it."""
+    return len(rows[0]) == Counter(len(row) for row in rows).most_common(1)[0][0]
 
 
 def _quotes_are_plain(text: str, delimiter: str, rows: list[list[str]]) -> bool:

@@ -53,7 +53,10 @@ def _pairs(mapping: Mapping) -> Builder:
     is_label = mapping.format == "classification"
 
     def make(row: Row) -> Example | str:
-        answer = _answer(row.get(output or ""), row.get(choices or ""))
+        value = row.get(output or "")
+        if mapping.task == "multi_label_classification":
+            value = _label_set(value, mapping.label_names)
+        answer = _answer(value, row.get(choices or ""))
         if is_label and mapping.label_names and answer.isdigit():
             number = int(answer)
             answer = mapping.label_names[number] if number < len(mapping.label_names) else answer
@@ -73,6 +76,11 @@ def _pairs(mapping: Mapping) -> Builder:
         )
 
     return make
+
+
+def _label_set(value: Any, names: Sequence[str]) -> str:
+    """Return several labels as one answer, in a fixed order."""
+    return ", ".join(sorted(_tag(label, names) for label in listed(value))) or "none"
 
 
 def _answer(value: Any, choices: Any = None) -> str:

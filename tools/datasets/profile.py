@@ -236,16 +236,18 @@ def _words(text: str) -> int:
 def _is_opaque(text: str) -> bool:
     if _URL.match(text) or _DATE.match(text):
         return True
+    if not text.isascii():
+        return False  # a sentence in a script without spaces may hold digits
     return " " not in text and any(c.isdigit() for c in text) and len(text) >= 4
 
 
 def _keys(values: Sequence[Any]) -> frozenset[str]:
-    """Return keys that occur in at least half of the objects (or first list items)."""
+    """Return keys that half of the values fill: of the object, or any of a list's first eight."""
     objects = 0
     seen: Counter[str] = Counter()
     for value in values:
-        item = value[0] if isinstance(value, list) and value else value
-        if isinstance(item, dict):
-            objects += 1
-            seen.update(str(key) for key in item)
+        items = value[:8] if isinstance(value, list) else [value]
+        found = [item for item in items if isinstance(item, dict)]
+        objects += bool(found)
+        seen.update({str(k) for item in found for k, inner in item.items() if not is_blank(inner)})
     return frozenset(key for key, count in seen.items() if count >= objects / 2)

@@ -10,8 +10,9 @@ from tools.datasets.rules_answers import (
     question_answer,
     summary,
     translation,
+    two_texts,
 )
-from tools.datasets.rules_labels import classification, text, tokens
+from tools.datasets.rules_labels import classification, multi_label, text, tokens
 from tools.datasets.rules_turns import kto, messages, preference
 
 
@@ -54,5 +55,7 @@ RULES: tuple[Rule, ...] = (
     translation,
     summary,
     classification,
+    multi_label,
+    two_texts,
     text,
 )

@@ -35,6 +35,8 @@ SPLIT_NAMES = {
     "eval": "validation",
     "evaluation": "validation",
     "test": "test",
+    "testa": "validation",
+    "testb": "test",
     "testing": "test",
     "heldout": "test",
 }

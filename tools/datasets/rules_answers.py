@@ -72,7 +72,7 @@ def alpaca(columns: Columns) -> Mapping | None:
         columns,
         "alpaca",
         roles,
-        0.98 if extra or nested else 0.9,
+        0.98 if extra or nested else 0.96,
         f"{instruction.name} is carried out in {answer.name}",
     )
 
@@ -124,7 +124,9 @@ def translation(columns: Columns) -> Mapping | None:
     if len(coded) >= 2 and languages_differ(coded[0], coded[1]) is not False:
         return _pair(columns, coded[0], coded[1], 0.97, "are named after languages")
     if len(texts) == 2 and languages_differ(*texts) is True:
-        return _pair(columns, texts[0], texts[1], 0.8, "hold texts of like length in two languages")
+        return _pair(
+            columns, texts[0], texts[1], 0.88, "hold texts of like length in two languages"
+        )
     return None
 
 
@@ -173,3 +175,21 @@ def summary(columns: Columns) -> Mapping | None:
                 f"{short.name} is a short text with the words of {longer.name}",
             )
     return None
+
+
+def two_texts(columns: Columns) -> Mapping | None:
+    """Two columns of free text that nothing names: perhaps the second answers the first."""
+    texts = [c for c in columns.values() if c.is_text and not c.looks_like_id and c.words >= 2]
+    if len(texts) != 2 or any(c.looks_like_labels for c in texts):
+        return None
+    asked, answer = texts
+    marks = sum(value.rstrip().endswith(("?", "？", "؟")) for value in asked.counts)
+    questions = marks > 0.6 * len(asked.counts)
+    why = "reads as an answer to the questions of" if questions else "may answer"
+    return build(
+        columns,
+        "prompt_completion",
+        {asked.name: "input", answer.name: "output"},
+        0.78 if questions else 0.5,
+        f"{answer.name} {why} {asked.name}",
+    )

@@ -12,6 +12,9 @@ TAG_NAMES = (
     "word_labels", "token_labels", "bio_tags", "label",
 )  # fmt: skip
 
+LABEL_SETS = (
+    "labels", "label", "tags", "categories", "topics", "genres", "emotions", "classes", "intents",
+)  # fmt: skip
 WORDS_NAMES = ("tokens", "words", "sentence_words", "token", "text", "sentence")
 
 
@@ -60,6 +63,7 @@ def classification(columns: Columns) -> Mapping | None:
     label = max(labels, key=lambda c: (-_name_rank(c), c.filled, -c.distinct))
     premise = named(columns, ("premise", "sentence1", "question1", "text_a"), "text")
     hypothesis = named(columns, ("hypothesis", "sentence2", "question2", "text_b"), "text")
+    label = _spelled_out(label, labels)
     known = label.lower in LABEL_NAMES
     if premise and hypothesis:
         return build(
@@ -87,6 +91,37 @@ def classification(columns: Columns) -> Mapping | None:
         {text.name: "input", label.name: "output"},
         sure,
         f"{label.name} has {few}, {text.name} is free text{also}",
+    )
+
+
+def _spelled_out(label: Column, labels: list[Column]) -> Column:
+    """Return the column that says in words what a column of numbers stands for, if one does."""
+    if label.numeric < 0.9:
+        return label
+    sizes = sorted(label.counts.values())
+    for other in labels:
+        same = other.distinct == label.distinct and sorted(other.counts.values()) == sizes
+        if other is not label and other.numeric < 0.1 and same:
+            return other
+    return label
+
+
+def multi_label(columns: Columns) -> Mapping | None:
+    """Texts with a list of labels each."""
+    labels = named({n: c for n, c in columns.items() if c.sizes}, LABEL_SETS)
+    texts = [c for c in columns.values() if c.is_text and c is not labels and not c.looks_like_id]
+    if not labels or not texts or labels.items > 200 or max(labels.sizes) > 30:
+        return None
+    if labels.items > max(4, sum(labels.sizes) // 3):
+        return None
+    asked = named({c.name: c for c in texts}, TEXT_NAMES) or max(texts, key=lambda c: c.characters)
+    return build(
+        columns,
+        "classification",
+        {asked.name: "input", labels.name: "output"},
+        0.9,
+        f"{labels.name} holds lists of {labels.items} different labels, {asked.name} is free text",
+        task="multi_label_classification",
     )
 
 

@@ -44,7 +44,7 @@ def _conversation(columns: Columns, column: Column, form: Format, keys: str) -> 
         roles[verdict.name] = "verdict"
         because = f"{reason}, judged by {verdict.name}"
         return build(columns, "kto", roles, 0.95, because, objective="kto")
-    if form == "chat" and tools is not None:
+    if form == "chat" and called:
         form = "tool_calls"
     task = "tool_calls" if called else "chat"
     return build(columns, form, roles, 0.99, reason, task=task, objective="chat")

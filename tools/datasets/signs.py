@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from tools.datasets.languages import language_of_text, script_of
 from tools.datasets.profile import Column
 from tools.datasets.words import word_set
 
@@ -53,36 +54,6 @@ _LANGUAGES = word_set(
     thai indonesian swedish danish norwegian finnish greek hebrew ukrainian romanian hungarian
     latin persian bengali tamil telugu urdu malay tagalog catalan welsh irish"""
 )
-_SCRIPTS = (
-    ("latin", re.compile(r"[a-z\u00c0-\u024f\u1e00-\u1eff]", re.I)),
-    ("cyrillic", re.compile(r"[\u0400-\u04ff]")),
-    ("greek", re.compile(r"[\u0370-\u03ff]")),
-    ("arabic", re.compile(r"[\u0600-\u06ff]")),
-    ("hebrew", re.compile(r"[\u0590-\u05ff]")),
-    ("devanagari", re.compile(r"[\u0900-\u097f]")),
-    ("han", re.compile(r"[\u3400-\u9fff]")),
-    ("kana", re.compile(r"[\u3040-\u30ff]")),
-    ("hangul", re.compile(r"[\uac00-\ud7af]")),
-    ("thai", re.compile(r"[\u0e00-\u0e7f]")),
-    ("ethiopic", re.compile(r"[\u1200-\u137f]")),
-)
-_COMMON_WORDS: dict[str, frozenset[str]] = {
-    "en": word_set("the of and to in is that it was for you with on are this have not be"),
-    "de": word_set("der die und das ist nicht ein eine zu den mit ich sie es auf für dem"),
-    "fr": word_set("le la les de et est un une des que pas pour dans qui je vous il sur"),
-    "es": word_set("el la los de y es un una que no por para en con se lo las del como"),
-    "it": word_set("il la di e che un una non per è sono con del si le nel della gli"),
-    "pt": word_set("o a de e que um uma não para com os em do da se no na por mais"),
-    "nl": word_set("de het een en van is niet dat ik op te zijn met voor aan er je"),
-    "pl": word_set("i w nie na się z do to że jest jak o co ale po tak za od"),
-    "sv": word_set("och att det är en som på för med av inte den jag har till ett"),
-    "tr": word_set("bir ve bu da de için ile ne çok var gibi daha mi ben değil"),
-    "id": word_set("yang dan di itu dengan untuk tidak dari ini dalam akan pada ke"),
-    "ha": word_set("da ta na ya a ba cewa su shi ne an kuma wannan ga sun wani mai"),
-    "sw": word_set("ya na wa kwa ni katika za la kuwa hii watu si yake cha hiyo"),
-    "yo": word_set("ti ni o àti fún tí pé sí ní wọn náà kan yìí jẹ lati"),
-    "vi": word_set("và của là có không cho một được các trong người những với này"),
-}
 
 
 def language_of_name(name: str) -> str | None:
@@ -96,29 +67,6 @@ def language_of_name(name: str) -> str | None:
     if len(parts) == 2 and parts[0] in _LANGUAGES and len(parts[1]) in (2, 4):
         return parts[0]
     return None
-
-
-def script_of(text: str) -> str:
-    """Return the script most letters are written in."""
-    counts = {name: len(pattern.findall(text)) for name, pattern in _SCRIPTS}
-    best = max(counts, key=lambda name: counts[name])
-    return best if counts[best] else "none"
-
-
-def language_of_text(text: str) -> str | None:
-    """Guess the language of a longer text by its commonest words; None where unsure."""
-    script = script_of(text)
-    if script != "latin":
-        return None if script == "none" else script
-    words = re.findall(r"[^\W\d_]+", text.lower())
-    if len(words) < 20:
-        return None
-    scores = {
-        code: sum(word in common for word in words) / len(words)
-        for code, common in _COMMON_WORDS.items()
-    }
-    best = max(scores, key=lambda code: scores[code])
-    return best if scores[best] > 0.08 else None
 
 
 def languages_differ(one: Column, two: Column) -> bool | None:

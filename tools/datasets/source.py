@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tools.datasets.detect import Opened, look, shown, unpacks_too_far
 from tools.datasets.dialect import Dialect, dialect_of
+from tools.datasets.label_names import is_label_list, read_label_list
 from tools.datasets.limits import LIMITS, MIB
 from tools.datasets.pairs import PairedFiles, find_pairs
 from tools.datasets.problems import Problem, problem
@@ -82,6 +83,7 @@ class Source:
         parts: Its files; more than one for folders and archives.
         scratch: Keeps unpacked members alive as long as the source is used.
         passed: Split → rows that the last reading passed, wanted or not.
+        beside: Names of numbered labels, from a file of their own.
     """
 
     path: Path
@@ -89,6 +91,7 @@ class Source:
     scratch: tempfile.TemporaryDirectory[str] | None = None
     log: ReadLog = field(default_factory=ReadLog)
     passed: Counter[str] = field(default_factory=Counter)
+    beside: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -204,20 +207,17 @@ def _folder(path: Path, follow_links: bool) -> Source:
             f"The folder {shown(path)} holds more than {LIMITS.members:,} files.",
             hint="Give one data file, or a folder with train, validation and test files.",
         )
-    return Source(path, _parts_of(path, files))
+    return _together(path, path, files)
 
 
 def _is_data_name(file: Path) -> bool:
     suffix = file.suffix.lower()
     is_language = len(suffix) == 3 and language_of_name(suffix[1:]) is not None
-    return suffix in _DATA_SUFFIXES or is_language
+    return suffix in _DATA_SUFFIXES or is_language or suffix[1:] in SPLIT_NAMES
 
 
 def _parts_of(folder: Path, files: list[Path]) -> list[Part]:
     """Choose the files that belong together: all of one kind, split by their names."""
-    paired = _parallel(files)
-    if paired:
-        return paired
     named = [(file, split_of(file.relative_to(folder))) for file in files]
     known: list[tuple[Path, str | None]] = [(file, split) for file, split in named if split]
     if known:
@@ -287,14 +287,34 @@ def _archive(path: Path) -> Source:
         )
     if len(files) == 1:
         return Source(path, [_part(files[0], None, look(files[0]))], scratch)
-    return Source(path, _parts_of(folder, files), scratch)
+    return _together(path, folder, files, scratch)
+
+
+def _together(
+    path: Path,
+    folder: Path,
+    files: list[Path],
+    scratch: tempfile.TemporaryDirectory[str] | None = None,
+) -> Source:
+    """Return the files of a folder as one source; a list of label names is read, not counted."""
+    paired = _parallel(files)
+    if paired:
+        return Source(path, paired, scratch)
+    lists = [f for f in files if is_label_list(f) and not split_of(f.relative_to(folder))]
+    names = read_label_list(lists[0]) if len(lists) == 1 and len(files) > 1 else ()
+    rest = [f for f in files if f not in lists] if names else files
+    if len(rest) == 1:
+        parts = [_part(rest[0], split_of(rest[0].relative_to(folder)), look(rest[0]))]
+        return Source(path, parts, scratch, beside=names)
+    return Source(path, _parts_of(folder, rest), scratch, beside=names)
 
 
 def _is_data_member(member: zipfile.ZipInfo) -> bool:
     name = Path(member.filename)
     return (
         not member.is_dir()
-        and name.suffix.lower() in _DATA_SUFFIXES - {".zip"}
+        and _is_data_name(name)
+        and name.suffix.lower() != ".zip"
         and not _NOT_DATA.match(name.name)
         and "__MACOSX" not in name.parts
     )
@@ -308,10 +328,11 @@ def _unpack(
     budget: int,
     path: Path,
 ) -> int:
-    """Copy one member out, under a name of our own; return its bytes."""
-    inside = Path(member.filename)
-    split = split_of(inside) or ""
-    target = folder / (f"{number:04d}" + (f"-{split}" if split else "") + inside.suffix.lower())
+    """Copy one member out, under a harmless name; return its bytes."""
+    target = folder.joinpath(*_safe_parts(member.filename))
+    if target.exists():
+        target = folder / f"{number:04d}-{target.name}"
+    target.parent.mkdir(parents=True, exist_ok=True)
     written = 0
     with archive.open(member) as packed, target.open("wb") as out:
         while piece := packed.read(MIB):
@@ -320,6 +341,12 @@ def _unpack(
                 raise unpacks_too_far(path)
             out.write(piece)
     return written
+
+
+def _safe_parts(name: str) -> list[str]:
+    """Return a member's folders and name as plain words: none can lead out of our own folder."""
+    parts = [re.sub(r"[^\w.-]+", "_", part).strip(".")[-80:] for part in Path(name).parts[-3:]]
+    return [part for part in parts if part] or ["data"]
 
 
 def _file_digest(path: Path) -> str:
