@@ -19,7 +19,8 @@ from tests.jobs_factory import make_spec_alone
 from tools.errors import Refused, ToolError
 from tools.settings import read_settings
 from tools.work.engines import (check_engine, check_started, deepspeed_config, fsdp_config,
-                                launch_command, trainer_options)
+                                trainer_options)
+from tools.work.launching import launch_command
 
 def refused(work):
     try:

@@ -16,7 +16,7 @@ from tools.context import utc_now
 from tools.history.events import Event
 from tools.history.store import Store
 from tools.settings import read_settings
-from tools.work.engines import RankEnding, rank_ending, write_rank_ending
+from tools.work.launching import RankEnding, rank_ending, write_rank_ending
 from tools.work.report import Cancelled, Job
 from tools.work.worker import spare_imports
 
