@@ -19,10 +19,11 @@ from tools.datasets.checks import RowChecks
 from tools.datasets.example import Example, answered
 from tools.datasets.examples import builder
 from tools.datasets.labels import MASKED, LensRow, check_rows, check_template, lens_row
+from tools.datasets.model_files import read_model_text
 from tools.datasets.problems import Problem
 from tools.datasets.profile import profile
 from tools.datasets.recognise import recognise
-from tools.datasets.templates import ModelText, read_model_text
+from tools.datasets.templates import ModelText
 from tools.errors import BadInput
 from tools.shipped import shipped
 

@@ -10,7 +10,8 @@ import pytest
 
 from tools.datasets.example import Example, answered
 from tools.datasets.labels import lens_row
-from tools.datasets.templates import FALLBACK_TEMPLATE, read_model_text
+from tools.datasets.model_files import read_model_text
+from tools.datasets.templates import FALLBACK_TEMPLATE
 from tools.history.spec import Objective
 from tools.shipped import shipped
 

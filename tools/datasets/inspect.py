@@ -18,12 +18,13 @@ from tools.datasets.lens import LensPreview, lens_or_reason, model_text
 from tools.datasets.limits import Deadline
 from tools.datasets.locate import Located, find_source
 from tools.datasets.mapping import Mapping
+from tools.datasets.opening import open_source
 from tools.datasets.problems import Problem, in_order, merged, problem
 from tools.datasets.quality import find_problems
 from tools.datasets.records import mapping_of
 from tools.datasets.report import DatasetReport, Preview
 from tools.datasets.row import every
-from tools.datasets.source import Source, open_source
+from tools.datasets.source import Source
 
 INSPECT_SECONDS = 60.0
 """A scan that takes longer stops there and says that it read only a part."""

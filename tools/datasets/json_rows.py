@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from tools.datasets.detect import Opened, codec_of, open_bytes, shown
+from tools.datasets.detect import Opened, open_bytes, shown
+from tools.datasets.encodings import codec_of
 from tools.datasets.limits import LIMITS, MIB, too_long_row
 from tools.datasets.row import (
     NUMBER,

@@ -99,7 +99,8 @@ def language_of_text(text: str, least_words: int = _LEAST_WORDS) -> str | None:
         return None
     counts = {code: sum(map(common.__contains__, words)) for code, common in _COMMON_WORDS.items()}
     best, second = sorted(counts, key=lambda code: -counts[code])[:2]
-    sure = counts[best] > 0.08 * len(words) and counts[best] > counts[second]
+    several = len(_COMMON_WORDS[best].intersection(words)) >= 3
+    sure = several and counts[best] > 0.1 * len(words) and counts[best] > 1.2 * counts[second]
     return best if sure else None
 
 

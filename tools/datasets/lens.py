@@ -10,8 +10,9 @@ from tools.context import Context
 from tools.datasets.example import Example
 from tools.datasets.gather import Gathered
 from tools.datasets.labels import LensRow, check_rows, check_template, lens_row
+from tools.datasets.model_files import read_model_text
 from tools.datasets.problems import Problem, problem
-from tools.datasets.templates import ModelText, read_model_text
+from tools.datasets.templates import ModelText
 from tools.datasets.tokens import tokenizer_folder
 from tools.errors import BadInput
 

@@ -21,8 +21,8 @@ from tools.datasets.gather import Gathered, gather
 from tools.datasets.locate import Located, find_source
 from tools.datasets.manifest import Manifest, SplitName, read_manifest
 from tools.datasets.mapping import Mapping
+from tools.datasets.opening import open_source
 from tools.datasets.records import map_file, mapping_of, write_version
-from tools.datasets.source import open_source
 from tools.errors import BadInput
 from tools.history.spec import digest
 

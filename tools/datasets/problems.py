@@ -54,6 +54,11 @@ def problem(
     )
 
 
+def counted(rows: int) -> str:
+    """Return a number of rows in words, such as `1 row` or `2,000 rows`."""
+    return f"{rows:,} row{'' if rows == 1 else 's'}"
+
+
 def merged(problems: Iterable[Problem]) -> list[Problem]:
     """Return one problem per code; several of one code are told together."""
     by_code: dict[str, Problem] = {}

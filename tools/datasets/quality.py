@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
-from tools.datasets.fixes import spelling
 from tools.datasets.gather import Gathered
+from tools.datasets.label_quality import label_problems
 from tools.datasets.mapping import Mapping
 from tools.datasets.nearby import MAX_ROWS
 from tools.datasets.outliers import outlier_indices
-from tools.datasets.problems import Problem, Severity, problem
+from tools.datasets.problems import Problem, Severity, counted, problem
 from tools.datasets.profile import Column
 
 ENOUGH_ROWS = {"classification": 100, "text": 20}
 """Rows below which a result says little; 50 for every other format. The smallest published
 fine-tuning guides ask for 50 to 100 examples."""
-ROWS_PER_LABEL = 8
-IMBALANCE = 10.0
-"""Commonest label against rarest, beyond which accuracy hides the rare ones."""
 
 
 def find_problems(found: Gathered, mapping: Mapping, columns: dict[str, Column]) -> list[Problem]:
@@ -36,7 +31,7 @@ def find_problems(found: Gathered, mapping: Mapping, columns: dict[str, Column])
         *_constant(columns, mapping),
     ]
     if mapping.format == "classification":
-        problems += [*_contradictions(found), *_balance(found), *_variants(found)]
+        problems += label_problems(found)
     return problems
 
 
@@ -66,16 +61,12 @@ def _skipped(found: Gathered) -> list[Problem]:
             problem(
                 code,
                 severity,
-                f"{_rows(len(rows))} {words}.",
+                f"{counted(len(rows))} {words}.",
                 "Preparing leaves them out; fill them in the source to keep them.",
                 rows,
             )
         )
     return listed
-
-
-def _rows(count: int) -> str:
-    return f"{count:,} row{'' if count == 1 else 's'}"
 
 
 def _duplicates(found: Gathered) -> list[Problem]:
@@ -91,7 +82,7 @@ def _duplicates(found: Gathered) -> list[Problem]:
         problem(
             "exact_duplicates",
             "warning" if len(repeats) > 0.01 * len(found.keys) else "info",
-            f"{_rows(len(repeats))} repeat an earlier row exactly.",
+            f"{counted(len(repeats))} repeat an earlier row exactly.",
             "Preparing with dedupe removes them.",
             repeats,
         )
@@ -117,7 +108,7 @@ def _near_duplicates(found: Gathered) -> list[Problem]:
         problem(
             "near_duplicates",
             "warning" if len(rows) > 0.05 * len(found.numbers) else "info",
-            f"{_rows(len(rows))}{among} nearly repeat the input of an earlier row.",
+            f"{counted(len(rows))}{among} nearly repeat the input of an earlier row.",
             "Preparing keeps them on one side of the split; the fix `near_duplicates` drops them.",
             rows,
         )
@@ -150,7 +141,7 @@ def _outliers(found: Gathered, mapping: Mapping) -> list[Problem]:
         problem(
             "outlier_lengths",
             "warning",
-            f"{_rows(len(far))} are far longer than the rest (beyond {bound:,.0f} characters; "
+            f"{counted(len(far))} are far longer than the rest (beyond {bound:,.0f} characters; "
             f"half have up to {middle:,.0f}).",
             "They set the memory that training needs: shorten them, or drop them with the fix "
             "`outlier_lengths`.",
@@ -178,7 +169,7 @@ def _leakage(found: Gathered) -> list[Problem]:
         problem(
             "leakage",
             "error",
-            f"{_rows(len(leaked))} of the training split also stand in validation or test.",
+            f"{counted(len(leaked))} of the training split also stand in validation or test.",
             "Preparing removes them from the training split.",
             leaked,
         )
@@ -194,7 +185,7 @@ def _size(found: Gathered, mapping: Mapping) -> list[Problem]:
         problem(
             "too_few_rows",
             "error" if usable < 4 else "warning",
-            f"{_rows(usable)} of use; for {mapping.task.replace('_', ' ')} {enough} is the least "
+            f"{counted(usable)} of use; for {mapping.task.replace('_', ' ')} {enough} is the least "
             "that tells anything.",
             "Bring more rows; some hundreds make a difference.",
             count=usable,
@@ -236,75 +227,3 @@ def _constant(columns: dict[str, Column], mapping: Mapping) -> list[Problem]:
             )
         )
     return listed
-
-
-def _contradictions(found: Gathered) -> list[Problem]:
-    labels: dict[bytes, set[str]] = defaultdict(set)
-    for key, label in zip(found.same, found.labels, strict=True):
-        labels[key].add(label or "")
-    rows = [
-        number
-        for number, key in zip(found.numbers, found.same, strict=True)
-        if len(labels[key]) > 1
-    ]
-    if not rows:
-        return []
-    return [
-        problem(
-            "contradictory_labels",
-            "warning",
-            f"{_rows(len(rows))} have the same text as another row but a different label.",
-            "Decide on one label for each of these texts in the source.",
-            rows,
-        )
-    ]
-
-
-def _balance(found: Gathered) -> list[Problem]:
-    counts = found.label_counts()
-    if len(counts) < 2:
-        only = problem(
-            "class_imbalance",
-            "error",
-            "There is only one label, so there is nothing to tell apart.",
-            "Bring rows of at least one more label.",
-            count=1,
-        )
-        return [only] if counts else []
-    rare = [label for label, count in counts.items() if count < ROWS_PER_LABEL]
-    ratio = max(counts.values()) / min(counts.values())
-    if ratio < IMBALANCE and not rare:
-        return []
-    if max(counts.values()) < ROWS_PER_LABEL:
-        return []  # too few rows altogether, which is said elsewhere
-    share = max(counts.values()) / sum(counts.values())
-    rare_rows = [n for n, lab in zip(found.numbers, found.labels, strict=True) if lab in set(rare)]
-    return [
-        problem(
-            "class_imbalance",
-            "warning",
-            f"The commonest label has {ratio:.0f} times the rows of the rarest; always answering "
-            f"it would be right in {share:.0%} of rows. {len(rare)} label(s) have fewer than "
-            f"{ROWS_PER_LABEL} rows.",
-            "Bring more rows of the rare labels, or merge them; judge by macro-F1.",
-            rare_rows,
-            count=len(rare) or 1,
-        )
-    ]
-
-
-def _variants(found: Gathered) -> list[Problem]:
-    """Labels that differ only in case, white space or marks: surely one label."""
-    minor = spelling(found.label_counts())
-    if not minor:
-        return []
-    rows = [n for n, label in zip(found.numbers, found.labels, strict=True) if label in minor]
-    return [
-        problem(
-            "label_variants",
-            "warning",
-            f"{len(minor)} label(s) are another spelling of a commoner one (case, spaces, marks).",
-            "Preparing with the fix `label_variants` writes them all the commonest way.",
-            rows,
-        )
-    ]

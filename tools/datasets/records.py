@@ -17,8 +17,9 @@ from tools.datasets.fixes import TextFixes
 from tools.datasets.gather import examples
 from tools.datasets.manifest import Manifest, SplitName, Step
 from tools.datasets.mapping import Mapping
+from tools.datasets.opening import open_source
 from tools.datasets.quarantine import name_list
-from tools.datasets.source import Source, open_source
+from tools.datasets.source import Source
 from tools.errors import BadInput, Unavailable
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tools.datasets.detect import Opened, codec_of, open_bytes, shown
+from tools.datasets.detect import Opened, open_bytes, shown
+from tools.datasets.encodings import codec_of
 from tools.datasets.limits import LIMITS, too_long_row
 from tools.datasets.problems import EXAMPLES, Problem, problem
 

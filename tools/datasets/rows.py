@@ -7,8 +7,9 @@ import io
 from collections.abc import Iterator
 from typing import Literal
 
-from tools.datasets.detect import Opened, codec_of, open_bytes, shown
+from tools.datasets.detect import Opened, open_bytes, shown
 from tools.datasets.dialect import Dialect
+from tools.datasets.encodings import codec_of
 from tools.datasets.json_rows import json_document, json_lines
 from tools.datasets.limits import LIMITS, too_long_row
 from tools.datasets.row import NUMBER, ReadLog, Row, Wanted, every, lines_of

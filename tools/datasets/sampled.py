@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tools.datasets.detect import Opened, codec_of, open_bytes, shown
+from tools.datasets.detect import Opened, open_bytes, shown
+from tools.datasets.encodings import codec_of
 from tools.datasets.limits import LIMITS, MIB, too_long_row
 
 

@@ -170,7 +170,7 @@ def _digest(source: Path) -> str:
     if source.is_file():
         with source.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    from tools.datasets.source import open_source  # noqa: PLC0415 - only folders need it
+    from tools.datasets.opening import open_source  # noqa: PLC0415 - only folders need it
 
     try:
         return open_source(source).sha256()

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 
 from tools.datasets.choose import choose
 from tools.datasets.manifest import Manifest, SplitName
+from tools.datasets.opening import open_source
 from tools.datasets.prepare import map_file
-from tools.datasets.source import open_source
 from tools.errors import BadInput
 from tools.work.encode import messages_of
 from tools.work.overlap import Overlap
