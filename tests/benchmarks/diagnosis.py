@@ -1,8 +1,9 @@
 """How often the diagnosis names the right cause: seeded sick runs, and healthy ones.
 
 Trained runs are read from `tests/sick/recorded.jsonl.gz`; `python -m tests.sick.record` trains
-them anew. Written streams (GPUs, large models, errors) are drawn from seeds. Every third case was
-held out while the rules were made, and so were the seeds from 101 on; they are counted apart.
+them anew. Written streams (GPUs, large models, errors) and drawn curves come from seeds. Every
+third trained run, the written streams of seed 101 and the drawn curves from 500 on were not used
+to make the rules and are counted apart.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.sick import drawn
 from tests.sick.streams import healthy, sick
 from tools.diagnose import streams
 from tools.diagnose.diagnose import report_on
@@ -22,6 +24,7 @@ from tools.diagnose.names import read_settings_document
 from tools.diagnose.printed import add_log_metrics
 
 RECORDED = Path(__file__).resolve().parents[1] / "sick" / "recorded.jsonl.gz"
+DRAWN_SEEN, DRAWN_HELD_OUT = range(40), range(500, 520)
 SEEN_SEEDS, HELD_OUT_SEEDS = (1, 2), (101,)
 
 
@@ -50,6 +53,11 @@ def cases() -> Iterator[tuple[str, bool, dict[str, Any]]]:
     for seed in (*SEEN_SEEDS, *HELD_OUT_SEEDS):
         for document in [*sick(seed), *healthy(seed)]:
             yield "written", seed in HELD_OUT_SEEDS, document
+    for held_out, seeds in ((False, DRAWN_SEEN), (True, DRAWN_HELD_OUT)):
+        for seed in seeds:
+            yield "drawn", held_out, drawn.healthy(seed)
+            for code in drawn.CODES:
+                yield "drawn", held_out, drawn.sick(code, seed)
 
 
 class Tally:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.benchmarks.diagnosis import recorded, run_of
+from tests.sick import drawn
 from tests.sick.streams import healthy, sick
 from tools.catalog import find_capability
 from tools.diagnose.cures import cure_of
@@ -53,6 +54,15 @@ def test_written_streams_of_new_seeds_are_told_apart(seed: int) -> None:
     assert first >= 0.9
     assert third >= 0.95
     assert alarms == 0
+
+
+def test_drawn_curves_of_many_shapes_are_told_apart() -> None:
+    seeds = range(1000, 1040)
+    ill = [drawn.sick(code, seed) for code in drawn.CODES for seed in seeds]
+    first, third, alarms = _shares([*ill, *(drawn.healthy(s) for s in range(1000, 1200))])
+    assert first >= 0.85
+    assert third >= 0.95
+    assert alarms <= 0.02
 
 
 def test_every_cause_has_a_title_a_cure_and_its_evidence_written_down() -> None:

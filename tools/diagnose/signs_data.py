@@ -182,7 +182,16 @@ def _parallel_gap(run: Run) -> Iterator[tuple[float, str, dict[str, float]]]:
     gap_first, gap_last = evals.values[0] - beside, evals.last_value - loss.last
     early = evals.steps[0] <= 0.25 * max(1, run.total_steps)
     big = gap_first > 0.6 * beside and gap_first > 0.4
-    if early and big and gap_last < 2.2 * gap_first and evals.values[0] > loss.first * 1.15:
+    clear = gap_first > 3 * max(loss.noise, 0.02) * beside / len(near) ** 0.5 + 0.2
+    if len(near) < 3 and loss.noise > 0.1:
+        return
+    if (
+        early
+        and big
+        and clear
+        and gap_last < 2.2 * gap_first
+        and evals.values[0] > loss.part(0.0, 0.1).mean * 1.15
+    ):
         yield (
             0.62,
             f"the validation loss lies {gap_first:.2g} above the training loss from the "

@@ -103,7 +103,9 @@ def _rough(
     run: Run, above: float, grew: float, spike: float, start: float, end: float
 ) -> Iterator[Suspicion]:
     loss = run.loss
-    stuck = loss.part(0.3, 0.6).mean <= end * 1.08 and end > 0.25
+    stuck = loss.part(0.3, 0.6).mean <= end * (1.08 + 0.4 * loss.noise) and end > 0.25
+    held = run.eval_loss
+    level = len(held) >= 3 and held.fall < 0.03 and held.last_value > 0.25
     spiked = spike > 1.5 and loss.highest - start > max(0.5, 5 * loss.wobble)
     rough = loss.noise > 0.5 and end > 0.3
     poor = loss.fall < 0.25
@@ -112,6 +114,7 @@ def _rough(
         (spiked, f"the loss jumped to {loss.highest:.3g} at step {loss.highest_step}"),
         (stuck, f"it stood still at {end:.3g} from a third of the run on"),
         (rough, f"it swings by {loss.noise:.0%} from step to step"),
+        (level, f"the validation loss stayed at {held.last_value if held else 0:.3g}"),
         (poor, f"it fell by only {max(0.0, loss.fall):.0%}"),
         (len(wild) > 3, f"{len(wild)} gradients had a norm above 50"),
     ]
@@ -155,12 +158,12 @@ def too_little(run: Run) -> Iterator[Suspicion]:
     loss, rate = run.loss, rate_of(run)
     if len(loss) < 4 or run.not_finite or frozen(run):
         return
-    start, end = loss.first, loss.part(0.8, 1.0).mean
+    start, end = loss.part(0.0, 0.1).mean, loss.part(0.8, 1.0).mean
     fall = (start - end) / max(start, 1e-9)
     if end <= 0.1 or fall < -0.1 - loss.noise:
         return
     below = rate.surely_below
-    if below >= _FAR_BELOW and fall < 0.35:
+    if below >= _FAR_BELOW and fall < 0.35 + 0.5 * loss.noise:
         confidence = ramp(below, _FAR_BELOW, 100, 0.75, 0.95) - (0.2 if fall > 0.2 else 0)
         yield suspect(
             "lr_too_low",
