@@ -11,6 +11,7 @@ from tools.advise.evidence import facts_of_method
 from tools.advise.figures import MemoryEstimate
 from tools.advise.memory import Workload, estimate_memory
 from tools.advise.models import ModelInfo
+from tools.advise.objectives import objective_of_kind
 from tools.advise.situation import Situation
 from tools.advise.spreading import Spread, spreads
 from tools.history.spec import Device, Precision
@@ -119,6 +120,8 @@ def _works(
     base = Workload(
         shape=model.shape,
         method=method,
+        objective=objective_of_kind(situation.data.kind),
+        classes=situation.data.label_count,
         batch=1,
         length=min(length, situation.data.max_tokens or length),
         rank=int(preferences.get("rank") or rank_for(situation, model, method)),

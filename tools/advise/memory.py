@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from tools.advise.figures import GIB, MemoryEstimate
+from tools.advise.objectives import PAIRED
 from tools.advise.shapes import Linear, Shape
 from tools.advise.trained import trained_parameters
 from tools.history.spec import Device, Objective, Offload, Optimizer, Precision
@@ -116,6 +117,20 @@ class Workload:
     accumulates: bool = False
     recipe: str = "luthier"
     program: Recipe | None = None
+
+    @property
+    def rows(self) -> int:
+        """Sequences of one micro-batch: objectives that compare answers see two for each row."""
+        return self.batch * (2 if self.objective in PAIRED else 1)
+
+    @property
+    def logits(self) -> float:
+        """Numbers that the head puts out for the loss."""
+        if self.objective == "sequence_classification":
+            return float(self.batch * self.classes)
+        if self.objective == "token_classification":
+            return float(self.batch * self.length * self.classes)
+        return self.trained_share * self.rows * self.length * self.shape.vocab
 
     @property
     def habits(self) -> Recipe:
@@ -271,16 +286,16 @@ def activation_bytes(work: Workload) -> float:
     """Bytes that the forward pass keeps for the backward pass, at the moment of the peak."""
     scores = 0.0
     if work.attention == "eager":
-        scores = float(work.batch * work.shape.heads * work.length**2)
+        scores = float(work.rows * work.shape.heads * work.length**2)
     if not work.checkpointing:
         kept = _EAGER_KEPT * work.shape.layers + _EAGER_ONCE
         return work.shape.layers * _layer_bytes(work) + scores * kept
     number = PRECISION_BYTES[work.precision]
     number = 4 if _wide_stream(work) else number
-    inputs = float(work.shape.layers * work.batch * work.length * work.shape.hidden * number)
+    inputs = float(work.shape.layers * work.rows * work.length * work.shape.hidden * number)
     # One layer is computed again at a time, when the logits are gone already.
     again = _layer_bytes(work) + scores * (_EAGER_KEPT + _EAGER_ONCE)
-    logits = work.trained_share * work.batch * work.length * work.shape.vocab * _EXACT_LOGIT
+    logits = work.logits * _EXACT_LOGIT
     if work.device == "cpu":  # what one layer frees, the heap keeps for a while
         again *= 2
     return inputs + max(0.0, again - logits)
@@ -294,7 +309,7 @@ def _wide_stream(work: Workload) -> bool:
 
 def _layer_bytes(work: Workload) -> float:
     """Bytes that one layer's forward pass keeps for its backward pass, without checkpointing."""
-    shape, tokens = work.shape, work.batch * work.length
+    shape, tokens = work.shape, work.rows * work.length
     number = PRECISION_BYTES[work.precision]
     q, kv = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
     attention = 2 * q + 2 * kv + q
@@ -316,4 +331,4 @@ def _logit_bytes(work: Workload) -> float:
     """Bytes of the logits of the loss with their copies and their gradient."""
     recipe = work.habits
     each = _EXACT_LOGIT if work.device == "cpu" else recipe.logit_bytes
-    return work.trained_share * work.batch * work.length * work.shape.vocab * each
+    return work.logits * each

@@ -29,8 +29,15 @@ HEADS = frozenset({"sequence_classification", "token_classification"})
 """Objectives that train a new head in place of the vocabulary's."""
 PAIRED = frozenset({"dpo", "orpo"})
 """Objectives that see two answers for every row."""
-REFERENCED = frozenset({"dpo", "kto", "grpo"})
-"""Objectives that compare with the untuned model."""
+
+
+def objective_of_kind(kind: str) -> Objective:
+    """Return the objective that a kind of data is trained with when nothing else is said."""
+    known: dict[str, Objective] = {
+        "preference": "dpo", "kto": "kto", "ner": "prompt_completion", "chat": "chat",
+        "token_classification": "token_classification", "text": "text",
+    }  # fmt: skip
+    return known.get(kind, "prompt_completion")
 
 
 def choose_objective(wished: Objective | None, manifest: Manifest) -> tuple[Objective, int]:

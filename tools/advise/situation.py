@@ -17,7 +17,10 @@ from tools.errors import BadInput
 from tools.history.spec import TrainingSpec
 
 _KINDS = (
-    ("ner", ("ner", "named_entit", "token_class", "extract", "tagging")),
+    ("token_classification", ("token_class", "tagging", "bio_tag")),
+    ("ner", ("ner", "named_entit", "extract")),
+    ("preference", ("preference", "dpo", "orpo", "rlhf", "chosen", "pairwise", "ranking")),
+    ("kto", ("kto", "thumbs", "binary_feedback", "unpaired")),
     ("classification", ("classif", "sentiment", "intent", "label", "moderation")),
     ("summarization", ("summar",)),
     ("translation", ("translat",)),

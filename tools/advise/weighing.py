@@ -31,7 +31,7 @@ def settings_of(
         "method": method,
         "engine": work.engine,
         "offload": work.offload,
-        "objective": "answers only" if situation.data.kind != "text" else "all tokens",
+        "objective": work.objective,
         "learning_rate": wish.get("learning_rate") or advised.get("learning_rate") or rate,
         "lr_scheduler": "cosine",
         "warmup_ratio": 0.05,
