@@ -23,7 +23,7 @@ from tests.jobs_factory import make_dataset, make_spec
 from tools.context import Context
 from tools.history.jobs import JobRecord
 from tools.history.spec import UNFINISHED
-from tools.jobs.checkpoints import checkpoint_folders, latest_checkpoint, read_checkpoint
+from tools.jobs.checkpoints import HALF, checkpoint_folders, latest_checkpoint, read_checkpoint
 from tools.jobs.follow import wait
 from tools.jobs.launch import submit
 from tools.jobs.reconcile import is_alive, reconcile
@@ -93,6 +93,7 @@ def _kill(ctx: Context, record: JobRecord, when: str, chooser: random.Random) ->
     os.kill(pid, signal.SIGKILL)
     _until(lambda: not _lives(pid) and not is_alive(folder), "its end")
     halves = [p.name for p in checkpoint_folders(folder) if read_checkpoint(p) is None]
+    halves += [p.name for p in (folder / "checkpoints" / HALF).glob("checkpoint-*")]
     reconcile(ctx)
     state = ctx.store.jobs.get(record.id).state
     found = latest_checkpoint(folder, plan_hash=record.plan_hash)
@@ -111,8 +112,7 @@ def _may_strike(ctx: Context, record: JobRecord, when: str, chooser: random.Rand
     """Wait for the kind of moment, then a random while within it."""
     folder = ctx.settings.job_folder(record.id)
     if when == "checkpoint writing":
-        # A folder without its manifest is one that is being written.
-        return any(not (p / "manifest.json").exists() for p in checkpoint_folders(folder))
+        return any((folder / "checkpoints" / HALF).glob("checkpoint-*/*"))
     phases = ctx.store.jobs.events(record.id, kinds=["phase"])
     if when == "resume":
         attempts = ctx.store.jobs.events(record.id, kinds=["attempt"])

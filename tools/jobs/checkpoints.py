@@ -1,6 +1,7 @@
 """Checkpoints and whether they can be trusted: a manifest of digests, written last.
 
     jobs/<id>/checkpoints/checkpoint-40/…files…  manifest.json
+    jobs/<id>/checkpoints/half/checkpoint-60/    being written; moved up once it is whole
 
 A folder without a manifest, or one whose files differ from it, is not a checkpoint.
 """
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tools.jobs.ending import write_durably
 
 MANIFEST = "manifest.json"
+HALF = "half"
 _NAME = re.compile(r"checkpoint-(\d+)")
 
 
@@ -68,6 +70,21 @@ def seal(
         step=step, plan_hash=plan_hash, eval_loss=eval_loss, memory=memory or {}, files=files
     )
     write_durably(checkpoint / MANIFEST, manifest.model_dump_json(indent=1).encode())
+
+
+def move_up(checkpoint: Path) -> Path:
+    """Move a sealed folder from where it was written to where checkpoints lie; return its place."""
+    final = checkpoint.parent.parent / checkpoint.name
+    if final.exists():
+        # Written again by a run that was resumed at this very step.
+        (final / MANIFEST).unlink(missing_ok=True)
+        shutil.rmtree(final)
+    return checkpoint.rename(final)
+
+
+def drop_half(job_folder: Path) -> None:
+    """Delete what was being written when a worker ended."""
+    shutil.rmtree(job_folder / "checkpoints" / HALF, ignore_errors=True)
 
 
 def read_checkpoint(checkpoint: Path, *, thorough: bool = True) -> CheckpointManifest | None:

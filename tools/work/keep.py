@@ -17,7 +17,14 @@ from safetensors.torch import load_file
 from tools.errors import Unavailable
 from tools.history.events import CheckpointSaved
 from tools.history.spec import TrainingSpec
-from tools.jobs.checkpoints import keep_only, latest_checkpoint, read_checkpoint, seal
+from tools.jobs.checkpoints import (
+    drop_half,
+    keep_only,
+    latest_checkpoint,
+    move_up,
+    read_checkpoint,
+    seal,
+)
 from tools.jobs.ending import write_durably
 from tools.work.monitor import Monitor, RunFacts
 from tools.work.recipe import save_weights
@@ -40,6 +47,8 @@ class Keeper:
         self._job = job
         self._full = spec.method == "full"
         self.monitor: Monitor | None = None
+        if job.tells:
+            drop_half(job.folder)
         found = latest_checkpoint(job.folder, plan_hash=job.record.plan_hash)
         self.resumed = str(found[0]) if found else None
         self.memory = found[1].memory if found else {}
@@ -56,6 +65,7 @@ class Keeper:
             eval_loss=self.monitor.last_eval_loss if self.monitor else None,
             memory=memory,
         )
+        folder = move_up(folder)
         self._job.emit(
             CheckpointSaved(step=step, folder=folder.relative_to(self._job.folder).as_posix())
         )
@@ -109,17 +119,12 @@ class Keeper:
         except (OSError, RuntimeError, SafetensorError) as error:
             if not _disk_is_full(error, self._job.folder):
                 raise
-            self._drop_halves()
+            drop_half(self._job.folder)
             raise Unavailable(
                 f"The disk that holds {self._job.settings.home} is full.",
                 hint="Free some space; then "
                 f"`luthier resume {self._job.id}` goes on from the last checkpoint.",
             ) from error
-
-    def _drop_halves(self) -> None:
-        for folder in (self._job.folder / "checkpoints").glob("checkpoint-*"):
-            if read_checkpoint(folder) is None:
-                shutil.rmtree(folder, ignore_errors=True)
 
 
 def save_result(job: Job, spec: TrainingSpec, model: Any, tokenizer: Any) -> Path:

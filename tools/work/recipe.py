@@ -17,6 +17,7 @@ import torch
 from torch.utils.data import Sampler
 from transformers import PrinterCallback, Trainer
 
+from tools.jobs.checkpoints import HALF
 from tools.jobs.ending import CANCEL_FILE
 from tools.work.batching import Examples, GroupedOrder
 from tools.work.engines import agree, whole_weights
@@ -132,12 +133,19 @@ class Recipe(Trainer):
         if self.args.should_save:
             save_weights(self.model, Path(output_dir or self.args.output_dir), state=state)
 
+    def _half(self) -> Path:
+        return Path(self.args.output_dir) / HALF
+
+    def _get_output_dir(self, trial: Any) -> str:
+        # What is being written has another place than what is whole.
+        return str(self._half())
+
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
         # Every rank writes a part; it is a checkpoint once all are there.
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
-            self._on_checkpoint(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}")
+            self._on_checkpoint(self._half() / f"checkpoint-{self.state.global_step}")
         self.accelerator.wait_for_everyone()
 
     def _get_num_items_in_batch(
