@@ -473,3 +473,30 @@ def test_rows_that_nearly_repeat_training_rows_are_counted_and_spoil_the_verdict
     assert found.near_duplicates == 30
     assert found.verdict == "cannot tell"
     assert "nearly repeat" in found.verdict_text
+
+
+def test_rows_without_answers_are_refused_with_the_next_step(ctx: Context) -> None:
+    from tools.errors import BadInput
+
+    rows = _answers(40)
+    for row in rows[30:]:
+        row["completion"] = []
+    manifest = _dataset(ctx, "bare", rows, train=30, task="qa", objective="prompt_completion")
+    record = ctx.store.jobs.create(make_spec(manifest, "starter"), name="made")
+    folder = ctx.settings.job_folder(record.id) / "adapter"
+    folder.mkdir(parents=True)
+    ctx.store.jobs.record(record.id, artifacts={"adapter": f"jobs/{record.id}/adapter"})
+    with pytest.raises(BadInput, match="answer to compare with"):
+        _judged(ctx, ctx.store.jobs.get(record.id))
+
+
+def test_tuned_weights_that_were_deleted_are_said_to_be_gone(ctx: Context) -> None:
+    from tools.errors import Conflict
+
+    manifest = _dataset(
+        ctx, "gone", _answers(40), train=30, task="qa", objective="prompt_completion"
+    )
+    record = ctx.store.jobs.create(make_spec(manifest, "starter"), name="made")
+    ctx.store.jobs.record(record.id, artifacts={"adapter": f"jobs/{record.id}/adapter"})
+    with pytest.raises(Conflict, match="no longer there"):
+        _judged(ctx, ctx.store.jobs.get(record.id))
