@@ -13,28 +13,20 @@ from ui.web import turns
 from ui.web.cards import approval_card, problem_card
 from ui.web.desk import Desk
 from ui.web.live import Lives, job_to_show, parent_of
-from ui.web.messages import EXPORT_OPTION, TRY_OPTION, Transcript
+from ui.web.messages import EXPORT_OPTION, REPORT_OPTION, TRY_OPTION, Transcript
 from ui.web.panel import EMPTY, log_tail, run_panel
 from ui.web.playground import TryPage
 from ui.web.security import DATA_ENDINGS
 from ui.web.threads import CLICKS, thread_list
 from ui.web.turns import Mark
+from ui.web.welcome import EXAMPLES, WELCOME
 
 TICK_S = 1.0
-EXAMPLES = (
-    (
-        "Tune a model to sort support tickets",
-        "Tune a model to sort data/samples/support_tickets.csv",
-    ),
-    ("Look at a file before deciding", "What is in data/samples/support_tickets.csv?"),
-    ("Ask how it works", "LoRA or QLoRA: which should I use?"),
-    ("See what Luthier can do", "What can you do?"),
-)
-WELCOME = (
-    '<div class="welcome"><h2>What should your model learn?</h2>'
-    "<p>Drop a file below, or describe the job. Luthier looks at the data, recommends a method and"
-    " says why, asks before it starts, and tells you whether the tuning was worth it.</p></div>"
-)
+_OPTIONS = {
+    EXPORT_OPTION: "Export {job} to int4 ONNX",
+    REPORT_OPTION: "Write a report on {job}",
+}
+"""What a button under a verdict says for the person."""
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 TURN: dict[str, Any] = {**PRIVATE, "concurrency_limit": 16}
 
@@ -222,13 +214,14 @@ class ChatPage:
         yield from self._turn(turns.say(self.desk, thread_id, event.value["text"]), thread_id)
 
     def on_option(self, thread_id: str, event: gr.SelectData) -> Iterator[list[Any]]:
-        """Ask for the export that the button under a verdict offers."""
+        """Ask for the export or the report that a button under a verdict offers."""
         wanted, _, job_id = str(event.value).partition(":")
-        if wanted != EXPORT_OPTION:
+        request = _OPTIONS.get(wanted)
+        if request is None:
             yield self._unchanged()
         else:
-            request = f"Export {job_id} to int4 ONNX"
-            yield from self._turn(turns.say(self.desk, thread_id, request), thread_id)
+            said = request.format(job=job_id)
+            yield from self._turn(turns.say(self.desk, thread_id, said), thread_id)
 
     def on_try_option(self, event: gr.SelectData) -> list[Any]:
         """Open the Try page with the model that the button names."""

@@ -27,7 +27,7 @@ from ui.web.escape import h, literal_markdown, safe_markdown
 from ui.web.lens import lens_card
 
 _MOST_STEP_TEXT = 6000
-EXPORT_OPTION, TRY_OPTION = "export", "try"
+EXPORT_OPTION, TRY_OPTION, REPORT_OPTION = "export", "try", "report"
 
 
 class Transcript:
@@ -134,6 +134,7 @@ class Transcript:
             message.options = [
                 {"value": f"{EXPORT_OPTION}:{job.id}", "label": "Export to ONNX"},
                 {"value": f"{TRY_OPTION}:{job.id}", "label": "Try it"},
+                {"value": f"{REPORT_OPTION}:{job.id}", "label": "Report"},
             ]
         elif job.kind == "export" and job.state == "succeeded":
             message.options = [{"value": f"{TRY_OPTION}:{job.parent}", "label": "Try it"}]

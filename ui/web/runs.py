@@ -8,7 +8,6 @@ from typing import Any
 
 import gradio as gr
 
-from tools.catalog import find_capability
 from tools.errors import ToolError
 from tools.history.jobs import JobRecord
 from tools.history.spec import UNFINISHED
@@ -125,7 +124,7 @@ class RunsPage:
             gr.update(visible=train and state != "queued"),
             gr.update(visible=ended),
             gr.update(visible=ended),
-            gr.update(visible=ended and _can_report()),
+            gr.update(visible=ended),
             self.desk.store.pulse(),
         ]
 
@@ -236,14 +235,6 @@ class RunsPage:
         if not job_id:
             return None
         return next((j for j in self.desk.store.jobs.find(limit=MOST) if j.id == job_id), None)
-
-
-def _can_report() -> bool:
-    try:
-        find_capability("write_report")
-    except ToolError:
-        return False
-    return True
 
 
 def _said(report: Report) -> str:
