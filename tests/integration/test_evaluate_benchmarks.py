@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_evaluate_judging import _dataset, _job, _run, _trained
 from tests.jobs_factory import classification_rows
+from tests.judging_factory import evaluation_job, run_evaluation, trained, write_dataset
 from tools.context import Context
 from tools.errors import BadInput
 
@@ -58,12 +58,12 @@ def test_a_task_file_is_data_and_stays_data(tmp_path: Path, old: str, new: str, 
 
 def test_a_benchmark_is_run_on_both_models_row_by_row(ctx: Context, tmp_path: Path) -> None:
     pytest.importorskip("lm_eval", reason="needs pip install luthier[benchmarks]")
-    manifest = _dataset(
+    manifest = write_dataset(
         ctx, "labels", classification_rows(40), train=30, task="classification",
         objective="prompt_completion", labels=("food", "pet", "toy"),
     )  # fmt: skip
-    job = _job(ctx, _trained(ctx, manifest), benchmark=str(_task_file(tmp_path)))
-    found = _run(ctx, job)
+    job = evaluation_job(ctx, trained(ctx, manifest), benchmark=str(_task_file(tmp_path)))
+    found = run_evaluation(ctx, job)
     assert found.task == "benchmark animals"
     assert found.n == 24
     assert found.primary == "acc"

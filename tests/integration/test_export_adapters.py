@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_evaluate_judging import _dataset, _judged, _trained
 from tests.jobs_factory import classification_rows
+from tests.judging_factory import judged, trained, write_dataset
 from tools.context import Context, utc_now
 from tools.history.spec import ExportSpec
 from tools.history.store import Store
@@ -36,12 +36,12 @@ def test_a_learnt_prompt_is_judged_and_exported_as_an_adapter(ctx: Context) -> N
     rows = classification_rows(60)
     for i, row in enumerate(rows):
         row["prompt"][0]["content"] += f" It was day {i * 7919}."
-    manifest = _dataset(
+    manifest = write_dataset(
         ctx, "labels", rows, train=36, task="classification", objective="prompt_completion",
         labels=("food", "pet", "toy"),
     )  # fmt: skip
-    run = _trained(ctx, manifest, draw=_prompt, method="prompt_tuning")
-    found = _judged(ctx, run)
+    run = trained(ctx, manifest, draw=_prompt, method="prompt_tuning")
+    found = judged(ctx, run)
     assert found.n == 24
     assert found.metrics["tuned"]["loss"] != found.metrics["base"]["loss"]
     spec = ExportSpec(job=run.id, format="adapter", precisions=("fp32",), parity_rows=4)
