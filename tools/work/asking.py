@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from tools.evaluate.compare import compare_rows, mean_estimate
@@ -44,23 +45,15 @@ def judge_answers(bench: Bench, facts: Facts) -> tuple[Measured, Beside]:
     models.leave()
     places = rows.sample(exam.sample) if exam.max_new_tokens else []
     picked = rows.pick(places)
-    wanted = [answer_of(row).strip() for row in picked]
-    measures = measures_for(
-        bench.manifest.task, wanted or answers_in(bench.training), answers_in(bench.training),
-        pattern=bench.pattern, metric=bench.metric,
-    )  # fmt: skip
     yardstick = _yardstick(bench, exam)
 
-    def compared(other: Marks) -> Measured:
-        return measure(
-            exam, facts, wanted, measures, other, tuned, places=places, yardstick=yardstick,
-            seed=seed,
-        )  # fmt: skip
-
-    found, shown = compared(base), base
+    compared = partial(
+        _compared, bench, facts, exam, picked, places=places, yardstick=yardstick, tuned=tuned
+    )
+    found, shown = compared(base=base), base
     if bench.rival:
         shown = _rival_marks(bench, bench.rival, len(tuned.said))
-        against = compared(shown)
+        against = compared(base=shown)
         rival = against.metrics["base"]
         against.metrics |= {"base": found.metrics["base"], bench.asked.baseline: rival}
         found = against
@@ -84,6 +77,28 @@ def judge_answers(bench: Bench, facts: Facts) -> tuple[Measured, Beside]:
             *notes_on_answers(exam, unseen, tuned, len(places), found.metrics),
         ],
     )
+
+
+def _compared(
+    bench: Bench,
+    facts: Facts,
+    exam: Exam,
+    picked: Sequence[Row],
+    *,
+    base: Marks,
+    tuned: Marks,
+    places: Sequence[int],
+    yardstick: Sequence[str] | None,
+) -> Measured:
+    wanted = [answer_of(row).strip() for row in picked]
+    learnt = answers_in(bench.training)
+    measures = measures_for(
+        bench.manifest.task, wanted or learnt, learnt, pattern=bench.pattern, metric=bench.metric
+    )
+    return measure(
+        exam, facts, wanted, measures, base, tuned, places=places, yardstick=yardstick,
+        seed=bench.asked.seed,
+    )  # fmt: skip
 
 
 def _rival_marks(bench: Bench, rival: Rival, sample: int) -> Marks:

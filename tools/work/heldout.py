@@ -105,17 +105,7 @@ def held_out(
         return parquet_rows(manifest.split_file(folder, split))
 
     training = [] if keep_trained else [manifest.split_file(folder, "train"), *also_trained]
-    trained = {digest_of(row) for file in training for row in parquet_rows(file)}
-    clean: list[int] = []
-    excluded = unusable = 0
-    with _Noted(scratch) as noted:
-        for i, row in enumerate(every_row()):
-            if not answerable(row) and not (prompts_alone and row.get("prompt")):
-                unusable += 1
-            elif digest_of(row) in trained:
-                excluded += 1
-            else:
-                clean.append(noted.place(i, row))
+    clean, excluded, unusable = _sift(every_row(), training, prompts_alone, scratch)
     if not clean and not excluded:
         raise BadInput(
             "None of these rows has an answer to compare with.",
@@ -133,6 +123,27 @@ def held_out(
 
     rows = HeldOut(len(clean), excluded, unusable, judged)
     return rows if keep_trained else _looked_over(rows, training)
+
+
+def _sift(
+    rows: Iterator[Row], training: Sequence[Path], prompts_alone: bool, scratch: Path | None
+) -> tuple[list[int], int, int]:
+    """Return the numbers of the rows to judge on, how many were trained on, and how many are bare.
+
+    Numbers count the rows of the source, or those written down where there is a scratch file.
+    """
+    trained = {digest_of(row) for file in training for row in parquet_rows(file)}
+    clean: list[int] = []
+    excluded = unusable = 0
+    with _Noted(scratch) as noted:
+        for i, row in enumerate(rows):
+            if not answerable(row) and not (prompts_alone and row.get("prompt")):
+                unusable += 1
+            elif digest_of(row) in trained:
+                excluded += 1
+            else:
+                clean.append(noted.place(i, row))
+    return clean, excluded, unusable
 
 
 class _Noted:
