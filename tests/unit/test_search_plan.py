@@ -163,6 +163,16 @@ def test_only_the_trial_that_leads_is_judged(still: Context) -> None:
     assert leads(still.store, first, 0.5)
 
 
+def test_forgetting_a_search_lists_its_trials_too(still: Context) -> None:
+    search = submit(still, _search(), name="search")
+    trial = submit(still, BASE, name="trial", parent=search.id, at_once=True)
+    for job in (trial.id, search.id):
+        still.store.jobs.set_state(job, "cancelled")
+    report = find_capability("forget").call(still, {"job": search.id}).model_dump()
+    assert report["plan"]["jobs"] == [search.id, trial.id]
+    assert f"jobs/{trial.id}" in report["card"]
+
+
 def test_the_drawing_has_a_dot_for_each_result_and_escapes_what_it_says() -> None:
     trials = [
         {"number": n, "job": f"<b>{n}", "state": s, "value": v, "values": {"learning_rate": 1e-4}}

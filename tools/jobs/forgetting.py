@@ -33,7 +33,10 @@ def ask_to_forget(ctx: Context, *, jobs: Sequence[str] = (), path: str | None = 
         raise BadInput(
             "Nothing was named to delete.", hint="Name a job, several jobs, or a prepared dataset."
         )
-    records = [find_job(ctx, job) for job in dict.fromkeys(jobs)]
+    named = [find_job(ctx, job) for job in dict.fromkeys(jobs)]
+    # The trials of a search go with it.
+    trials = [t for r in named if r.kind == "search" for t in ctx.store.jobs.find(parent=r.id)]
+    records = list({record.id: record for record in [*named, *trials]}.values())
     versions = _versions(ctx, path) if path is not None else []
     for record in records:
         _check_job(record)
