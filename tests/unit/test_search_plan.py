@@ -185,7 +185,12 @@ def test_the_drawing_has_a_dot_for_each_result_and_escapes_what_it_says() -> Non
 
 
 def test_a_run_that_continues_another_keeps_what_the_weights_fit(still: Context) -> None:
-    wishes = {"path": "data/samples/support_tickets.csv", "method": "dora", "rank": 4, "max_steps": 3}
+    wishes = {
+        "path": "data/samples/support_tickets.csv",
+        "method": "dora",
+        "rank": 4,
+        "max_steps": 3,
+    }
     before = submit(still, compile_run(still, wishes).spec, name="before")
     with pytest.raises(Conflict):
         compile_run(still, {"path": wishes["path"], "continues": before.id})
