@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from tools.advise import guide
-from tools.advise.asking import machine_of
 from tools.advise.candidates import licence_problem, target_problem
 from tools.advise.figures import Verdict
 from tools.advise.hardware import Machine
 from tools.advise.hub import cached_config
 from tools.advise.listings import AnswerReport, ModelShown, ModelsReport
+from tools.advise.machine_asked import machine_of
 from tools.advise.memory import Workload, estimate_memory
 from tools.advise.models import STARTER, ModelInfo, catalogue, from_catalogue, resolve_model
 from tools.context import Context

@@ -6,16 +6,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from tools.advise import answers, asking
+from tools.advise import answers, asking, sizing
 from tools.advise.listings import AnswerReport, HardwareReport, ModelsReport
+from tools.advise.machine_asked import machine_of
 from tools.advise.reports import AccuracyReport, EstimateReport, RecommendationReport
 from tools.catalog import capability
 from tools.context import Context
+from tools.history.spec import Method
 
 Target = Literal["onnx-cpu", "onnx-cuda", "gguf", "hf", "hosted"]
-MethodName = Literal[
-    "full", "lora", "rslora", "qlora", "dora", "ia3", "adalora", "prompt_tuning", "prefix_tuning"
-]
 EngineName = Literal["single", "ddp", "zero1", "zero2", "zero3", "fsdp"]
 PrecisionName = Literal["float32", "bfloat16", "float16", "fp32", "bf16", "fp16"]
 
@@ -63,7 +62,7 @@ def recommend_method(
               "licence's name.", max_length=100),
     ] = None,
     method: Annotated[
-        MethodName | None, Field(description="Method the person would like.")
+        Method | None, Field(description="Method the person would like.")
     ] = None,
     engine: Annotated[
         EngineName | None, Field(description="Engine the person would like.")
@@ -105,13 +104,15 @@ def estimate_resources(
                           max_length=1000),
     ] = None,
     model: Model_ = None,
-    method: Annotated[MethodName, Field(description="Training method.")] = "lora",
+    method: Annotated[Method, Field(description="Training method.")] = "lora",
     max_length: Annotated[
         int | None, Field(description="Tokens of the longest row.", ge=8, le=10_000_000)
     ] = None,
     batch_size: Annotated[
-        int, Field(description="Rows in one micro-batch.", ge=1, le=4096)
-    ] = 8,
+        int | None,
+        Field(description="Rows in one micro-batch; 8 if left out, 1 for the longest context and "
+              "the biggest model.", ge=1, le=4096),
+    ] = None,
     gradient_accumulation: Annotated[
         int, Field(description="Micro-batches per step.", ge=1, le=4096)
     ] = 1,
@@ -122,7 +123,8 @@ def estimate_resources(
               max_length=500),
     ] = None,
     gradient_checkpointing: Annotated[
-        Literal["on", "off"] | None, Field(description="Recompute activations; off if left out.")
+        Literal["on", "off"] | None,
+        Field(description="Recompute activations; off if left out, on for what fits at most."),
     ] = None,
     precision: Annotated[
         PrecisionName | None, Field(description="Number format; the machine's best if left out.")
@@ -163,9 +165,9 @@ def estimate_resources(
     or the biggest model that does. Read-only.
     """
     if accuracy:
-        return asking.accuracy(ctx)
-    return asking.estimate_for(
-        ctx,
+        return sizing.accuracy(ctx)
+    checkpointing = None if gradient_checkpointing is None else gradient_checkpointing == "on"
+    wish = sizing.Wish(
         path=path,
         model=model,
         method=method,
@@ -174,7 +176,7 @@ def estimate_resources(
         gradient_accumulation=gradient_accumulation,
         rank=rank,
         target_modules=target_modules,
-        checkpointing=gradient_checkpointing == "on",
+        checkpointing=checkpointing,
         precision=precision,
         optimizer=optimizer,
         quantization=quantization,
@@ -186,6 +188,7 @@ def estimate_resources(
         price_per_hour=price_per_hour,
         exact=exact,
     )
+    return sizing.estimate_for(ctx, wish)
 
 
 @capability(effect="read", verb="models")
@@ -233,7 +236,7 @@ def describe_hardware(
 
     With words such as `two 24 GB cards` it says how Luthier understands them.
     """
-    return HardwareReport.of(asking.machine_of(ctx, hardware=hardware, memory_gb=None))
+    return HardwareReport.of(machine_of(ctx, hardware=hardware, memory_gb=None))
 
 
 @capability(effect="read", verb="explain", positional=("question",))

@@ -31,13 +31,19 @@ QUANTIZED_BYTES: dict[str, float] = {
 }
 """Bytes per quantised weight with its constants. Source: QLoRA (arXiv 2305.14314) §3."""
 
-CPU_FLOOR_GIB = 0.58
-"""Resident size of a worker with torch, transformers, peft and trl imported, a trainer built and
-rows read. Measured on x86-64 Linux, Python 3.11, torch 2.13."""
-CPU_ACTIVATION_FACTOR = 2.05
-"""Resident growth per byte of saved activations: gradients of activations, the heap's slack."""
-CPU_METHOD_FACTORS = {"qlora": 1.45, "dora": 1.35}
-"""The same, once more: bitsandbytes' CPU kernels unpack, and DoRA rebuilds, into fresh memory."""
+CPU_FLOOR_GIB = 0.56
+"""Resident size of a worker with torch, transformers, peft and trl imported and rows read, before
+the first step. Measured on x86-64 Linux, Python 3.11, torch 2.13."""
+_HEAP = {"full": 1.85, "dora": 3.0}
+_HEAP_ADAPTER = 2.75
+"""Resident growth per byte of kept activations. glibc gives torch aligned blocks (`memalign`) and
+cannot use a freed one again for an equal request, so what a layer made and dropped stays resident
+beside what it kept: an adapter drops the base's output, its own and their scaled sum as well.
+Counted bytes and resident growth are equal where freed memory goes back at once (measured)."""
+_BITSANDBYTES_GIB = 0.07
+_UNPACKED_BYTES = 12.0
+"""Of every quantised weight: its float32 copies of loading, the forward and the backward pass, which
+the heap keeps likewise (measured on 5M to 60M parameters)."""
 
 
 _EAGER_KEPT, _EAGER_ONCE = 5.0, 9.0
@@ -160,7 +166,7 @@ def estimate_memory(work: Workload, recipe: Recipe | None = None) -> MemoryEstim
         work = replace(work, program=recipe)
     parts = _spread(work, _parts(work))
     if work.device == "cpu":
-        parts["framework"] = CPU_FLOOR_GIB * GIB
+        parts |= _only_on_cpu(work, parts)
         certain, low, high, host = CPU_FLOOR_GIB, 0.85, 1.22, 0.0
     else:
         parts["framework"] = work.habits.fixed_gib * GIB
@@ -197,11 +203,8 @@ def _parts(work: Workload) -> dict[str, float]:
     parts["optimizer"] = STATE_BYTES[work.optimizer] * (size * trained + whole * work.whole) / 4
     if work.quantized != "none":
         parts["optimizer"] += recipe.quantised_state_bytes * trained
-    factor = 1.0
-    if work.device == "cpu":
-        factor = CPU_ACTIVATION_FACTOR * CPU_METHOD_FACTORS.get(work.method, 1.0)
-    parts["activations"] = factor * activation_bytes(work)
-    parts["logits"] = factor * _logit_bytes(work)
+    parts["activations"] = activation_bytes(work)
+    parts["logits"] = _logit_bytes(work)
     if work.quantized != "none":
         parts["dequantised"] = float(_largest_matrix(work.shape) * (4 if number == 4 else 2))
         if number == 2 and work.quantized in {
@@ -218,6 +221,24 @@ def _parts(work: Workload) -> dict[str, float]:
     peak = max(parts["gradients"] + step, together if work.accumulates else during)
     parts["not at once"] = peak - together
     return parts
+
+
+def _only_on_cpu(work: Workload, parts: dict[str, float]) -> dict[str, float]:
+    """What a process on the processor takes beside the bytes that are counted on a card."""
+    heap = _HEAP.get(work.method, _HEAP_ADAPTER)
+    more = {
+        "framework": CPU_FLOOR_GIB * GIB,
+        "activations": heap * parts["activations"],
+        "logits": heap * parts["logits"],
+        "not at once": 0.0,  # freed activations stay resident while gradients come
+        "the probe's copy": 4.0 * work.trained_parameters,
+    }
+    if work.quantized != "none":
+        matrices = work.shape.layers * sum(
+            li.copies * li.inputs * li.outputs for li in quantised_linears(work.shape, "cpu")
+        )
+        more["unpacked weights"] = _BITSANDBYTES_GIB * GIB + _UNPACKED_BYTES * matrices
+    return {name: max(1, work.gpus) * value for name, value in ({**parts, **more}).items()}
 
 
 def _largest_matrix(shape: Shape) -> int:

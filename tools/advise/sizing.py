@@ -1,0 +1,253 @@
+"""From the arguments of `estimate_resources` to its report."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, cast
+
+from tools.advise import ledger, solver
+from tools.advise.duration import Run, estimate_duration
+from tools.advise.evidence import facts_of_method
+from tools.advise.exact import trace
+from tools.advise.figures import MemoryEstimate, Range
+from tools.advise.hardware import Machine
+from tools.advise.machine_asked import machine_of
+from tools.advise.memory import Workload, estimate_memory
+from tools.advise.models import ModelInfo, resolve_model
+from tools.advise.reports import AccuracyReport, EstimateReport, rounded
+from tools.advise.situation import DataFacts, facts_of
+from tools.context import Context
+from tools.datasets.inspect import inspect_file
+from tools.errors import BadInput
+from tools.history.spec import Device, Precision
+
+_PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+_DEFAULT_LENGTH = 1024
+_DEFAULT_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is to be estimated, named like the arguments of `estimate_resources`."""
+
+    path: str | None
+    model: str | None
+    method: str
+    max_length: int | None
+    batch_size: int | None
+    gradient_accumulation: int
+    rank: int
+    target_modules: str | None
+    checkpointing: bool | None
+    precision: str | None
+    optimizer: str
+    quantization: str | None
+    engine: str | None
+    epochs: float
+    memory_gb: float | None
+    hardware: str | None
+    solve: str | None
+    price_per_hour: float | None
+    exact: bool
+
+    @property
+    def described(self) -> bool:
+        """Whether another machine than this one is meant."""
+        return bool(self.hardware or self.memory_gb)
+
+
+def estimate_for(ctx: Context, wish: Wish) -> EstimateReport:
+    """Estimate one run.
+
+    Raises:
+        BadInput: Wishes that contradict each other, or a model that cannot be sized.
+    """
+    facts = facts_of_method(wish.method)
+    if not facts.adapter and wish.quantization not in (None, "none"):
+        raise BadInput(
+            "Full fine-tuning cannot train quantised weights.",
+            hint="Choose the method qlora, or leave the quantisation out.",
+        )
+    base = resolve_model(ctx, wish.model, needs_weights=False)
+    machine = machine_of(ctx, hardware=wish.hardware, memory_gb=wish.memory_gb)
+    data = facts_of(inspect_file(ctx, wish.path, sample_rows=0)) if wish.path else None
+    notes = list(machine.notes)
+    work = _workload(wish, base, machine, _length(wish, base, data, notes))
+    known = 1.0 if wish.described else ledger.correction(ctx, ledger.MEMORY)
+    memory = ledger.corrected(estimate_memory(work), known)
+    if wish.exact:
+        memory = _exact(ctx, work, base)
+    pace = 1.0 if wish.described else ledger.correction(ctx, ledger.DURATION)
+    return _report(wish, work, base, machine, memory, _duration(wish, work, machine, data, pace),
+                   notes)  # fmt: skip
+
+
+def _report(
+    wish: Wish,
+    work: Workload,
+    base: ModelInfo,
+    machine: Machine,
+    memory: MemoryEstimate,
+    duration: Range | None,
+    notes: list[str],
+) -> EstimateReport:
+    available = machine.usable_gib(work.device)
+    verdict = memory.verdict(available)
+    solution = solver.solve(wish.solve, work, base, available) if wish.solve else None
+    next_step = ""
+    if verdict == "does not fit" and not wish.solve:
+        next_step = solver.what_fits(work, available)
+    return EstimateReport(
+        model=base.name,
+        method=wish.method,
+        engine=work.engine,
+        hardware=machine.summary(),
+        memory_gib=memory.as_dict(),
+        available_gib=round(available, 1),
+        verdict=verdict,
+        basis=memory.basis,
+        settings=_settings(work, wish.gradient_accumulation, wish.epochs),
+        duration_s=rounded(duration) if duration else None,
+        disk_gib=_disk(work, base),
+        cost=_cost(duration, wish.price_per_hour),
+        solution=solution,
+        next_step=next_step,
+        notes=notes,
+    )
+
+
+def _length(wish: Wish, base: ModelInfo, data: DataFacts | None, notes: list[str]) -> int:
+    length = wish.max_length
+    if length is None:
+        wanted = (data.max_tokens or data.p95_tokens) if data else _DEFAULT_LENGTH
+        length = min(wanted, base.context_length)
+        notes.append(f"max_length {length} is assumed.")
+    if length > base.context_length:
+        raise BadInput(
+            f"{base.name} reads at most {base.context_length} tokens, not {length}.",
+            hint=f"Use max_length {base.context_length} or less.",
+        )
+    return length
+
+
+def _workload(wish: Wish, base: ModelInfo, machine: Machine, length: int) -> Workload:
+    """The step to estimate; what a question leaves open is chosen to make the most fit."""
+    device: Device = "cuda" if machine.gpus else "cpu"
+    asks_for_most = wish.solve in {"longest_context", "biggest_model"}
+    batch = wish.batch_size or (1 if asks_for_most else _DEFAULT_BATCH)
+    checkpointing = bool(wish.solve) if wish.checkpointing is None else wish.checkpointing
+    several = wish.engine not in (None, "single")
+    return Workload(
+        shape=base.shape,
+        method=wish.method,
+        batch=batch,
+        length=length,
+        rank=wish.rank,
+        targets=_targets(base, wish.target_modules),
+        precision=_precision(wish.precision, machine),
+        quantization=cast(Any, wish.quantization or "none"),
+        optimizer=cast(Any, wish.optimizer),
+        checkpointing=checkpointing,
+        device=device,
+        engine=wish.engine or "single",
+        gpus=max(1, len(machine.gpus)) if several else 1,
+        accumulates=wish.gradient_accumulation > 1,
+    )
+
+
+def _exact(ctx: Context, work: Workload, model: ModelInfo) -> MemoryEstimate:
+    """Trace the step; on one GPU and for the methods that the trace knows.
+
+    Raises:
+        BadInput: It cannot be traced.
+    """
+    if work.device != "cuda" or work.gpus > 1:
+        raise BadInput(
+            "The exact trace counts the memory of one GPU.",
+            hint="Name a card, such as hardware '24GB', or leave `exact` out.",
+        )
+    if work.method not in {"lora", "qlora", "dora", "full"} or model.shape.family == "qwen":
+        raise BadInput(
+            f"The exact trace does not know {work.method} on {model.architecture}.",
+            hint="Leave `exact` out for the instant estimate.",
+        )
+    return trace(ctx, work, model.config)
+
+
+def _targets(model: ModelInfo, text: str | None) -> str | tuple[str, ...]:
+    if not text or text.strip() in {"all-linear", "all"}:
+        return "all-linear"
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    model.shape.targets(names)
+    return names
+
+
+def _precision(wished: str | None, machine: Machine) -> Precision:
+    if wished is None:
+        gpus = machine.gpus
+        if not gpus:
+            return "float32"
+        return "bfloat16" if all(gpu.bfloat16 for gpu in gpus) else "float16"
+    return cast(Precision, _PRECISIONS.get(wished, wished))
+
+
+def _duration(
+    wish: Wish, work: Workload, machine: Machine, data: DataFacts | None, pace: float
+) -> Range | None:
+    if data is None:
+        return None
+    rows = math.ceil(0.85 * data.rows)
+    micro = math.ceil(wish.epochs * rows / work.batch)
+    width = min(work.length, 1.2 * data.mean_tokens)
+    run = Run(
+        shape=work.shape,
+        method=work.method,
+        tokens=micro * work.batch * width / work.gpus,
+        micro_steps=micro,
+        eval_tokens=6 * 0.15 * data.rows * width,
+        checkpointing=work.checkpointing,
+        device=work.device,
+    )
+    return estimate_duration(run, machine, correction=pace)
+
+
+def _disk(work: Workload, model: ModelInfo) -> float:
+    kept = 3 * work.trained_parameters * 12 + work.trained_parameters * 4
+    download = 0 if model.path else 2 * model.parameters
+    return round((kept + download) / 2**30 + 0.05, 2)
+
+
+def _cost(duration: Range | None, price: float | None) -> dict[str, Any] | None:
+    if duration is None or price is None:
+        return None
+    return {
+        "low": duration.low / 3600 * price,
+        "expected": duration.expected / 3600 * price,
+        "high": duration.high / 3600 * price,
+        "unit": "in the price's currency",
+        "basis": f"{price:g} an hour × the time above",
+    }
+
+
+def _settings(work: Workload, accumulation: int, epochs: float) -> dict[str, Any]:
+    return {
+        "max_length": work.length,
+        "batch_size": work.batch,
+        "gradient_accumulation": accumulation,
+        "rank": work.rank,
+        "target_modules": work.targets,
+        "gradient_checkpointing": work.checkpointing,
+        "precision": work.precision,
+        "optimizer": work.optimizer,
+        "quantization": work.quantized,
+        "trained_parameters": work.trained_parameters,
+        "epochs": epochs,
+    }
+
+
+def accuracy(ctx: Context) -> AccuracyReport:
+    """Return the ledger: what was predicted and what was measured."""
+    return AccuracyReport(
+        quantities={name: ledger.record(ctx, name) for name in (ledger.MEMORY, ledger.DURATION)}
+    )
