@@ -1,23 +1,24 @@
 """Peak memory of a training step by arithmetic over the model's shape, in microseconds.
 
 Every part is computed in bytes as PyTorch allocates it; `framework` adds what the process costs
-before a model is there. Not covered: several GPUs (see `sharding`), packing, custom kernels.
+before a model is there. Not covered: packing, custom kernels.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
+from tools.advise.activations import activation_bytes, logit_bytes
 from tools.advise.figures import GIB, MemoryEstimate
-from tools.advise.objectives import PAIRED
+from tools.advise.programs import RECIPES, Recipe
 from tools.advise.shapes import Linear, Shape
-from tools.advise.trained import trained_parameters
-from tools.history.spec import Device, Objective, Offload, Optimizer, Precision
+from tools.advise.workload import PRECISION_BYTES, Quantization, Workload
 
-Quantization = Literal["none", "nf4", "nf4-dq", "int8", "gptq"]
+__all__ = [
+    "PRECISION_BYTES", "QUANTIZED_BYTES", "RECIPES", "Quantization", "Recipe",
+    "Workload", "estimate_memory", "quantised_linears", "weight_bytes",
+]  # fmt: skip
 
-PRECISION_BYTES: dict[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
 STATE_BYTES: dict[str, float] = {
     "adamw": 8, "adamw_8bit": 2.1, "paged_adamw_8bit": 2.1, "adafactor": 0.1, "sgd": 0,
 }  # fmt: skip
@@ -42,118 +43,8 @@ beside what it kept: an adapter drops the base's output, its own and their scale
 Counted bytes and resident growth are equal where freed memory goes back at once (measured)."""
 _BITSANDBYTES_GIB = 0.07
 _UNPACKED_BYTES = 12.0
-"""Of every quantised weight: its float32 copies of loading, the forward and the backward pass, which
+"""Of every quantised weight: float32 copies of loading, the forward and the backward pass, which
 the heap keeps likewise (measured on 5M to 60M parameters)."""
-
-
-_EAGER_KEPT, _EAGER_ONCE = 5.0, 9.0
-"""Bytes for each attention score: kept in every layer, and in the layer at work. Measured: 7B at
-2,048 tokens, with and without FlashAttention, 20 GiB apart (ms-swift's tables)."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a training program spends memory beyond what the model's shape says.
-
-    Attributes:
-        fixed_gib: CUDA context, workspaces, kernels, the allocator's reserve.
-        logit_bytes: Bytes for each logit of the loss at the peak, gradient included.
-        quantised_state_bytes: More bytes for each trained weight beside a quantised base: DeepSpeed
-            in one process keeps flat float32 copies, their gradients and its buckets.
-        float32_masters: Full tuning at 16 bits keeps float32 weights and computes with copies.
-        low, high: The band as factors of the expected peak.
-        step_bytes: Bytes for each trained 16-bit weight that the optimiser needs while it steps.
-    """
-
-    fixed_gib: float
-    logit_bytes: float
-    quantised_state_bytes: float = 0.0
-    float32_masters: bool = False
-    step_bytes: float = 2.0
-    low: float = 0.8
-    high: float = 1.25
-
-
-_EXACT_LOGIT = 12.0
-"""Bytes for each logit: in float32, its log-probability and its gradient, as traced exactly."""
-RECIPES: dict[str, Recipe] = {
-    "luthier": Recipe(1.3, _EXACT_LOGIT, float32_masters=True, step_bytes=0.0, low=0.87, high=1.18),
-    # Fitted on the first half of published measurements: tests/benchmarks/gpu_memory.py.
-    "transformers+peft": Recipe(2.5, 10.0, 8.0),
-    "ms-swift": Recipe(1.25, 40.0, 24.0),
-}
-
-
-@dataclass(frozen=True)
-class Workload:
-    """One training step whose memory is asked.
-
-    Attributes:
-        batch: Rows of one micro-batch; accumulation does not change the peak.
-        length: Tokens of the longest row after truncation.
-        trained_share: Share of the tokens whose logits are computed for the loss.
-        attention: `eager` keeps every score, `fused` (SDPA, FlashAttention) none.
-        engine, gpus: How the state is spread, and over how many cards.
-        offload: What lies in the machine's memory instead of the card's.
-        classes: Outputs of a new head in place of the vocabulary's; 0 where there is none.
-        whole: Parameters of modules that are trained whole, as copies, beside the adapter.
-        accumulates: Gradients of earlier micro-batches lie there while the next one runs.
-        recipe: The training program whose habits count, a key of `RECIPES`.
-    """
-
-    shape: Shape
-    method: str
-    batch: int
-    length: int
-    rank: int = 16
-    targets: str | tuple[str, ...] = "all-linear"
-    precision: Precision = "float32"
-    quantization: Quantization = "none"
-    optimizer: Optimizer = "adamw"
-    checkpointing: bool = False
-    device: Device = "cpu"
-    trained_share: float = 1.0
-    attention: Literal["fused", "eager"] = "fused"
-    engine: str = "single"
-    gpus: int = 1
-    offload: Offload = "none"
-    objective: Objective = "prompt_completion"
-    classes: int = 0
-    whole: int = 0
-    accumulates: bool = False
-    recipe: str = "luthier"
-    program: Recipe | None = None
-
-    @property
-    def rows(self) -> int:
-        """Sequences of one micro-batch: objectives that compare answers see two for each row."""
-        return self.batch * (2 if self.objective in PAIRED else 1)
-
-    @property
-    def logits(self) -> float:
-        """Numbers that the head puts out for the loss."""
-        if self.objective == "sequence_classification":
-            return float(self.batch * self.classes)
-        if self.objective == "token_classification":
-            return float(self.batch * self.length * self.classes)
-        return self.trained_share * self.rows * self.length * self.shape.vocab
-
-    @property
-    def habits(self) -> Recipe:
-        """What the training program spends beyond what the shape says."""
-        return self.program or RECIPES[self.recipe]
-
-    @property
-    def quantized(self) -> Quantization:
-        """QLoRA means double-quantised NF4 where nothing else is said."""
-        return "nf4-dq" if self.method == "qlora" and self.quantization == "none" else (
-            self.quantization
-        )  # fmt: skip
-
-    @property
-    def trained_parameters(self) -> int:
-        """Parameters that get a gradient."""
-        return trained_parameters(self.shape, self.method, self.rank, self.targets)
 
 
 def estimate_memory(work: Workload, recipe: Recipe | None = None) -> MemoryEstimate:
@@ -204,7 +95,7 @@ def _parts(work: Workload) -> dict[str, float]:
     if work.quantized != "none":
         parts["optimizer"] += recipe.quantised_state_bytes * trained
     parts["activations"] = activation_bytes(work)
-    parts["logits"] = _logit_bytes(work)
+    parts["logits"] = logit_bytes(work)
     if work.quantized != "none":
         parts["dequantised"] = float(_largest_matrix(work.shape) * (4 if number == 4 else 2))
         if number == 2 and work.quantized in {
@@ -301,55 +192,3 @@ def weight_bytes(work: Workload) -> dict[str, float]:
         "weights": matrices * bare + rest,
         "quantisation constants": matrices * (QUANTIZED_BYTES[kind] - bare),
     }
-
-
-def activation_bytes(work: Workload) -> float:
-    """Bytes that the forward pass keeps for the backward pass, at the moment of the peak."""
-    scores = 0.0
-    if work.attention == "eager":
-        scores = float(work.rows * work.shape.heads * work.length**2)
-    if not work.checkpointing:
-        kept = _EAGER_KEPT * work.shape.layers + _EAGER_ONCE
-        return work.shape.layers * _layer_bytes(work) + scores * kept
-    number = PRECISION_BYTES[work.precision]
-    number = 4 if _wide_stream(work) else number
-    inputs = float(work.shape.layers * work.rows * work.length * work.shape.hidden * number)
-    # One layer is computed again at a time, when the logits are gone already.
-    again = _layer_bytes(work) + scores * (_EAGER_KEPT + _EAGER_ONCE)
-    logits = work.logits * _EXACT_LOGIT
-    if work.device == "cpu":  # what one layer frees, the heap keeps for a while
-        again *= 2
-    return inputs + max(0.0, again - logits)
-
-
-def _wide_stream(work: Workload) -> bool:
-    """Whether the hidden states between layers are float32, because the embeddings are."""
-    masters = work.method == "full" and work.habits.float32_masters
-    return masters or work.quantized in {"nf4", "nf4-dq"} or work.precision == "float32"
-
-
-def _layer_bytes(work: Workload) -> float:
-    """Bytes that one layer's forward pass keeps for its backward pass, without checkpointing."""
-    shape, tokens = work.shape, work.rows * work.length
-    number = PRECISION_BYTES[work.precision]
-    q, kv = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
-    attention = 2 * q + 2 * kv + q
-    experts = max((li.active for li in shape.linears), default=1)
-    feed_forward = (4 if shape.gated else 2) * shape.intermediate * experts
-    wide = _wide_stream(work)
-    norms = shape.layer_norms * shape.hidden * (number + (8 if wide and number == 2 else 4))
-    adapters = 0.0
-    if work.method != "full":
-        copies = sum(li.inputs * li.active for li in shape.targets(work.targets))
-        ranks = work.rank * sum(li.active for li in shape.targets(work.targets))
-        adapters = ranks * number + (copies * number if number == 2 else 0)
-        if work.method == "dora":
-            adapters += number * sum(li.outputs * li.active for li in shape.targets(work.targets))
-    return tokens * ((attention + feed_forward) * number + norms + adapters)
-
-
-def _logit_bytes(work: Workload) -> float:
-    """Bytes of the logits of the loss with their copies and their gradient."""
-    recipe = work.habits
-    each = _EXACT_LOGIT if work.device == "cpu" else recipe.logit_bytes
-    return work.logits * each
