@@ -145,7 +145,8 @@ def zero_from(step: int) -> Patch:
 
 def ascending_from(step: int) -> Patch:
     """Walk uphill from a step on: the loss diverges though the rate is usual."""
-    return _loss(lambda now, loss: -loss if now >= step else loss)
+    # The value stays the loss; only its gradient points the other way.
+    return _loss(lambda now, loss: 2 * loss.detach() - loss if now >= step else loss)
 
 
 def nothing_moves() -> Patch:

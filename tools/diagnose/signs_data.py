@@ -123,7 +123,8 @@ def shifts(run: Run) -> Iterator[Suspicion]:
     """Held-out rows that are not like those trained on."""
     signs: list[tuple[float, str, dict[str, float]]] = []
     far = _distance(run.data.get("label_counts"), run.data.get("eval_label_counts"))
-    if far is not None and far > 0.25:
+    lopsided = float(run.data.get("majority_share") or 0.0) >= 0.85
+    if far is not None and far > 0.25 and not (lopsided and _one_label(run)):
         signs.append(
             (
                 ramp(far, 0.25, 0.6, 0.6, 0.93),
@@ -170,6 +171,12 @@ def shifts(run: Run) -> Iterator[Suspicion]:
         yield suspect("eval_shift", confidence + bonus, text, figures=numbers)
 
 
+def _one_label(run: Run) -> bool:
+    """Whether one label is said for all: then the shift is not what went wrong first."""
+    said = run.judged.get("predictions")
+    return isinstance(said, Mapping) and max(said.values(), default=0) >= 0.9 * sum(said.values())
+
+
 def _parallel_gap(run: Run) -> Iterator[tuple[float, str, dict[str, float]]]:
     """The held-out loss lies far above the training loss from the first evaluation on."""
     evals, loss = run.eval_loss, run.loss
@@ -180,6 +187,10 @@ def _parallel_gap(run: Run) -> Iterator[tuple[float, str, dict[str, float]]]:
         return
     beside = sum(near) / len(near)
     gap_first, gap_last = evals.values[0] - beside, evals.last_value - loss.last
+    base, epoch = run.number("base_eval_loss"), _epoch_of(run, evals.steps[0])
+    if (base is not None and base < 1.25 * loss.part(0.0, 0.1).mean) or (epoch or 0.0) > 1.2:
+        # Both began alike, or rows were already learned by heart: no shift.
+        return
     early = evals.steps[0] <= 0.25 * max(1, run.total_steps)
     big = gap_first > 0.6 * beside and gap_first > 0.4
     clear = gap_first > 3 * max(loss.noise, 0.02) * beside / len(near) ** 0.5 + 0.2
@@ -198,6 +209,11 @@ def _parallel_gap(run: Run) -> Iterator[tuple[float, str, dict[str, float]]]:
             "first evaluation on",
             {"gap_first": gap_first, "gap_last": gap_last},
         )
+
+
+def _epoch_of(run: Run, step: int) -> float | None:
+    found = [row.get("epoch") for row in run.steps if row.get("step") == step]
+    return max((float(e) for e in found if isinstance(e, int | float)), default=None)
 
 
 def _distance(one: object, other: object) -> float | None:

@@ -133,7 +133,9 @@ def _rough(
 def _held_out_fell(run: Run) -> bool:
     """Whether the validation loss says that the run learned, whatever single batches say."""
     evals = run.eval_loss
-    return len(evals) >= 2 and evals.fall > 0.02 and evals.rise_after_lowest < 0.08
+    if len(evals) < 2 or max(evals.values) > 1.15 * evals.values[0]:
+        return False
+    return evals.fall > 0.02 and evals.rise_after_lowest < 0.08
 
 
 def _rate_high(run: Run, confidence: float, words: str) -> Suspicion:
@@ -203,12 +205,12 @@ def _too_short(
     confidence = 0.0
     if fall < 0.5 and (linear or still):
         confidence = 0.55 + 0.1 * (linear and still) + 0.1 * (fall < 0.25)
-    if weak and could and fall < 0.6:
-        confidence = max(confidence, 0.7) + 0.05
+    few = 0 < run.total_steps <= 40
+    if weak and could and (fall < 0.6 or few) and end > 0.3:
+        confidence = max(confidence, 0.75) + 0.05 * few
     small = str(run.spec.get("method") or "") != "full" and (run.number("rank") or 99) <= 2
     if small and fall < 0.45:
         confidence = max(confidence + 0.1, 0.55)
-    few = run.total_steps and run.total_steps <= 40
     if confidence and few:
         confidence += 0.08
     if confidence < 0.4 or below >= 3 * _FAR_BELOW:

@@ -23,13 +23,22 @@ def collapse(run: Run) -> Iterator[Suspicion]:
             share = max(due.values()) / max(1, sum(due.values()))
         kinds = len(due) if isinstance(due, Mapping) and due else 2
         never = sum(1 for label in due if not said.get(label)) if isinstance(due, Mapping) else 0
+        untrained = 0 < run.total_steps <= 40 and (run.number("majority_share") or 0) < 0.6
         if top >= 0.9 and (share is None or top > share + 0.08) and kinds > 1:
             yield suspect(
                 "class_collapse",
-                ramp(top - (share or 0.5), 0.08, 0.4, 0.72, 0.93),
+                ramp(top - (share or 0.5), 0.08, 0.4, 0.72, 0.75 if untrained else 0.93),
                 f"{top:.0%} of the answers are one and the same label, which is "
                 f"right for "
                 f"{share or 0:.0%} of the rows.",
+                top_share=top,
+                majority_share=share,
+            )
+        elif top >= 0.99 and share is not None and share < 0.985 and total >= 20:
+            yield suspect(
+                "class_collapse",
+                0.72,
+                f"One label is said for all {total} rows; {1 - share:.0%} of them carry another.",
                 top_share=top,
                 majority_share=share,
             )

@@ -49,10 +49,10 @@ def masks(run: Run) -> Iterator[Suspicion]:
             f"{trained or 1.0:.0%} of all tokens count in the loss.",
             trained_token_share=trained or 1.0,
         )
-    elif prompts is not None and prompts > 0.25 and not plain:
+    elif prompts is not None and prompts > 0.4 and not plain:
         yield suspect(
             "wrong_mask",
-            ramp(prompts, 0.25, 0.7, 0.7, 0.95),
+            ramp(prompts, 0.4, 0.8, 0.7, 0.95),
             f"{prompts:.0%} of the questions' tokens count in the loss.",
             prompts_trained_share=prompts,
         )
@@ -190,6 +190,11 @@ def cuts(run: Run) -> Iterator[Suspicion]:
     limit, long = run.number("max_length"), run.number("tokens_p95")
     if share is None and limit and long and long > limit:
         share = 0.1
+    refused = any(f.get("refused_by") == "labels" for f in run.failures)
+    told = next((message for code, message in run.warnings if code == "rows_cut"), "")
+    if not share and told and refused:
+        yield suspect("truncation", 0.97, f"{told} Then nothing was left to mask, or to learn.")
+        return
     if not share and not answers:
         return
     at = f" at {limit:.0f} tokens" if limit else ""

@@ -99,20 +99,30 @@ def _masked_parts(
     """Return which shares of questions and of answers count in the loss, from where they stand."""
     if rows.dropped or not len(rows):
         return {}
-    some = read_split(manifest.split_file(folder, "train"), ["completion"])[:_MASKS_LOOKED_AT]
-    texts = [answer_of(row).strip() for row in some]
-    counts = [len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
+    some = read_split(manifest.split_file(folder, "train"), ["prompt"])[:_MASKS_LOOKED_AT]
+    texts = [
+        tokenizer.apply_chat_template(row["prompt"], tokenize=False, add_generation_prompt=True)
+        for row in some
+    ]
+    prompts = tokenizer(texts, add_special_tokens=False)["input_ids"]
     asked = said = asked_trained = said_trained = 0
-    for labels, count in zip(rows.labels, counts, strict=False):
-        # Two tokens of slack on both sides: a template's own words, and the end.
-        place = max(1, len(labels) - count - 1)
-        head, tail = labels[1 : max(1, place - 2)], labels[min(place + 1, len(labels) - 1) :]
+    for prompt, ids, labels in zip(prompts, rows.input_ids, rows.labels, strict=False):
+        place = 0
+        while place < min(len(prompt), len(ids)) and prompt[place] == ids[place]:
+            place += 1
+        # A row that lost its beginning does not show where its answer starts.
+        if place < 0.5 * len(prompt):
+            continue
+        # The last token is the end, which `stop_trained_share` is about.
+        head, tail = labels[1:place], labels[max(1, place) : -1] or labels[-1:]
         asked, said = asked + len(head), said + len(tail)
         asked_trained += sum(label != MASKED for label in head)
         said_trained += sum(label != MASKED for label in tail)
+    if not asked or not said:
+        return {}
     return {
-        "prompts_trained_share": round(asked_trained / max(1, asked), 4),
-        "answers_trained_share": round(said_trained / max(1, said), 4),
+        "prompts_trained_share": round(asked_trained / asked, 4),
+        "answers_trained_share": round(said_trained / said, 4),
     }
 
 

@@ -229,6 +229,9 @@ def _prepare(job: Job, spec: TrainingSpec) -> Prepared:
 def _tell_labels(
     job: Job, spec: TrainingSpec, objective: Objective, rows: Encoded, model: Any
 ) -> None:
+    # Before the gate, which may refuse because of it.
+    if rows.cut:
+        job.warn("rows_cut", f"{rows.cut} rows were longer than the limit and lost their start.")
     measures = objective.check(rows, model)
     job.emit(GatePassed(gate="labels", measures=measures))
     if spec.objective == "chat" and not marks_generation(objective.tokenizer):
@@ -237,8 +240,6 @@ def _tell_labels(
             "of each conversation is trained."
         )
         job.warn("last_answer_only", message)
-    if rows.cut:
-        job.warn("rows_cut", f"{rows.cut} rows were longer than the limit and lost their start.")
     if rows.dropped:
         job.warn("rows_dropped", f"{rows.dropped} rows hold nothing to learn and are left out.")
 
