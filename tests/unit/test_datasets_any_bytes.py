@@ -8,8 +8,10 @@ import gzip
 import io
 import json
 import lzma
+import resource
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -136,6 +138,85 @@ def test_a_bomb_is_refused(ctx: Context, tmp_path: Path, kind: str) -> None:
         inspect_file(ctx, str(path))
     assert "row of more than" in caught.value.problem or "unpacks" in caught.value.problem
     assert time.monotonic() - began < SECONDS
+
+
+def nested_zip(depth: int) -> bytes:
+    """A small archive in an archive, whose innermost file would be very large."""
+    content, name = b"a,b\n" * (12 << 20), "data.csv"
+    for level in range(depth):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(name, content)
+        content, name = buffer.getvalue(), f"level{level}.zip"
+    return content
+
+
+def lying_zip() -> bytes:
+    """An archive whose directory says that its file is small."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("data.csv", b"x" * (80 << 20))
+    raw = bytearray(buffer.getvalue())
+    size = (80 << 20).to_bytes(4, "little")
+    at = raw.rfind(size)
+    raw[at : at + 4] = (1000).to_bytes(4, "little")
+    return bytes(raw)
+
+
+ODDITIES: dict[str, tuple[str, bytes]] = {
+    "many rows in little": ("csv.gz", gzip.compress(b"text,label\n" + b"a word,b\n" * 100_000)),
+    "archives in archives": ("zip", nested_zip(3)),
+    "a size that lies": ("zip", lying_zip()),
+    "twice packed": ("jsonl.gz", gzip.compress(gzip.compress(b'{"text": "a"}\n' * 100))),
+    "deep lists": ("json", b'{"data": ' + b"[" * 200_000 + b"]" * 200_000 + b"}"),
+    "deep objects": ("jsonl", (b'{"a": ' * 50_000 + b"1" + b"}" * 50_000 + b"\n") * 3),
+    "one huge line": ("jsonl", b'{"text": "' + b"a" * (20 << 20) + b'"}'),
+    "one huge cell": ("csv", b'text,label\n"' + b"a" * (20 << 20) + b'",b\n'),
+    "one huge word": ("txt", b"a" * (20 << 20)),
+    "many columns": ("csv", b",".join(b"c%d" % n for n in range(50_000)) + b"\n" + b"1," * 49_999),
+    "many keys": ("jsonl", b"".join(b'{"k%d": "some words"}\n' % n for n in range(5_000))),
+    "a huge number": ("jsonl", b'{"text": ' + b"9" * 100_000 + b', "label": "a"}\n' * 5),
+    "endless brackets": ("json", b"[" + b"[]," * 400_000),
+    "trapped patterns": ("csv", b"text,label\n" + (b"a" * 5000 + b"@" + b".a" * 5000 + b",b\n")),
+    "a slow pattern": ("csv", b"text,label\n" + (b"<" * 20_000 + b",b\n") * 9),
+    "slow numbers": ("csv", b"text;label\n" + (b"+1 (23) 45 " * 4000 + b";b\n") * 9),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(ODDITIES))
+def test_what_is_made_to_exhaust_is_answered_in_time(
+    ctx: Context, tmp_path: Path, name: str
+) -> None:
+    suffix, content = ODDITIES[name]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    survive(ctx, tmp_path, suffix, content)
+    grown_mib = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    assert grown_mib < 1024
+
+
+@quick
+@given(
+    rows=st.lists(st.dictionaries(st.sampled_from(COLUMNS), values, max_size=4), max_size=4),
+    packing=st.sampled_from(["gz", "bz2", "xz", "zip"]),
+    cut=st.integers(0, 200),
+    flip=st.integers(0, 4000),
+)
+def test_any_damaged_archive_is_survived(
+    ctx: Context, tmp_path: Path, rows: list[dict[str, object]], packing: str, cut: int, flip: int
+) -> None:
+    plain = "\n".join(map(json.dumps, rows)).encode() or b"{}"
+    pack: dict[str, Callable[[bytes], bytes]] = {
+        "gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress
+    }  # fmt: skip
+    if packing == "zip":
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("data.jsonl", plain)
+        content = bytearray(buffer.getvalue())
+    else:
+        content = bytearray(pack[packing](plain))
+    content[flip % len(content)] ^= 0x41
+    survive(ctx, tmp_path, f"jsonl.{packing}", bytes(content[: len(content) - cut % len(content)]))
 
 
 def test_a_zip_that_names_files_outside_itself_writes_nothing_there(

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from tools.datasets.label_names import fits
+from tools.datasets.limits import LIMITS
 from tools.datasets.mapping import Format, Mapping, Role
 from tools.datasets.profile import Column, profile
 from tools.datasets.quarantine import name_list
@@ -52,6 +53,12 @@ def choose(
         BadInput: There are no rows, or a wish names a column that does not exist.
     """
     sample = _sample(source)
+    width = len(set().union(*sample))
+    if width > LIMITS.columns:
+        raise BadInput(
+            f"{source.title} with {width:,} columns is no table of texts to learn from.",
+            hint=f"Keep the columns that matter; {LIMITS.columns:,} are the most.",
+        )
     columns = profile(sample)
     if not sample or not any(column.values for column in columns.values()):
         raise BadInput(

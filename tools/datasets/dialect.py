@@ -270,11 +270,11 @@ def _has_header(rows: list[list[str]], width: int) -> bool:
 
 def column_names(cells: Sequence[object]) -> tuple[str, ...]:
     """Return usable, distinct column names; nameless columns are called `column_N`."""
-    names: list[str] = []
+    names: dict[str, None] = {}
     for number, cell in enumerate(cells, start=1):
         name = " ".join(str(cell if cell is not None else "").split())[:120] or f"column_{number}"
         base, copy = name, 2
         while name in names:
             name, copy = f"{base}_{copy}", copy + 1
-        names.append(name)
+        names[name] = None
     return tuple(names)

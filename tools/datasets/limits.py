@@ -22,6 +22,7 @@ class Limits:
         document_bytes: Size of a JSON file that must be read whole (nested, not row by row).
         table_cells: Cells of an Excel sheet.
         members: Files in a zip or a folder.
+        columns: Columns of a table.
     """
 
     unpacked_bytes: int = 16 * 1024 * MIB
@@ -30,6 +31,7 @@ class Limits:
     document_bytes: int = 512 * MIB
     table_cells: int = 20_000_000
     members: int = 2_000
+    columns: int = 2_000
 
 
 LIMITS = Limits()

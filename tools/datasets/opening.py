@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import lzma
 import re
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 
 from tools.datasets.detect import Opened, look, shown, unpacks_too_far
@@ -149,6 +151,12 @@ def _together(
     return Source(path, _parts_of(folder, rest), scratch, beside=names)
 
 
+_DAMAGED = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, OSError,
+    EOFError, UnicodeDecodeError,
+)  # fmt: skip
+
+
 def _archive(path: Path) -> Source:
     scratch = tempfile.TemporaryDirectory(prefix="luthier-unzip-")
     folder = Path(scratch.name)
@@ -160,7 +168,7 @@ def _archive(path: Path) -> Source:
                 raise unpacks_too_far(path)
             for number, member in enumerate(members):
                 budget -= _unpack(archive, member, folder, number, budget, path)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError) as error:
+    except _DAMAGED as error:
         locked = isinstance(error, RuntimeError) and "password" in str(error)
         raise BadInput(
             f"{shown(path)} {'is protected by a password' if locked else 'cannot be unpacked'}.",

@@ -93,8 +93,6 @@ def profile(rows: Sequence[Row]) -> dict[str, Column]:
     names: dict[str, None] = {}
     for row in rows:
         names.update(dict.fromkeys(row))
-        if len(names) > 2000:
-            break
     return {name: _column(name, [row.get(name) for row in rows]) for name in names}
 
 
