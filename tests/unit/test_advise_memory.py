@@ -103,3 +103,34 @@ def test_published_measurements_are_met(material: Path, monkeypatch: pytest.Monk
     assert len(reported) >= 60
     assert sum(abs(s.error) for s in reported) / len(reported) <= 0.10
     assert sum(s.measured > s.high for s in reported) <= 0.02 * len(reported)
+
+
+def test_measured_runs_on_a_processor_are_met(
+    material: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What whole workers took: tests/benchmarks/results/cpu_memory.csv."""
+    from tests.benchmarks.cpu_memory import kept, predict
+
+    monkeypatch.setitem(os.environ, "LUTHIER_MATERIAL", str(material))
+    pairs = [(run.measured_gib, predict(run)) for run in kept()]
+    assert len(pairs) >= 20
+    assert sum(abs(m.expected_gib / peak - 1) for peak, m in pairs) / len(pairs) <= 0.06
+    assert not [peak for peak, m in pairs if peak > m.high_gib]
+
+
+def test_several_processes_on_a_processor_add_up() -> None:
+    alone = estimate_memory(work(device="cpu", precision="float32"))
+    two = estimate_memory(work(device="cpu", precision="float32", engine="ddp", gpus=2))
+    assert two.expected_gib > 1.9 * alone.expected_gib
+
+
+def test_pairs_of_answers_take_twice_the_activations() -> None:
+    one = estimate_memory(work()).parts
+    pair = estimate_memory(work(objective="dpo")).parts
+    assert pair["activations"] == pytest.approx(2 * one["activations"])
+    assert pair["logits"] == pytest.approx(2 * one["logits"])
+
+
+def test_a_head_of_classes_needs_no_logits_of_the_vocabulary() -> None:
+    head = estimate_memory(work(objective="sequence_classification", classes=7))
+    assert head.parts.get("logits", 0.0) < 0.001

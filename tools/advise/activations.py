@@ -24,8 +24,6 @@ def activation_bytes(work: Workload) -> float:
     # One layer is computed again at a time, when the logits are gone already.
     again = _layer_bytes(work) + scores * (_EAGER_KEPT + _EAGER_ONCE)
     logits = work.logits * EXACT_LOGIT
-    if work.device == "cpu":  # what one layer frees, the heap keeps for a while
-        again *= 2
     return inputs + max(0.0, again - logits)
 
 
