@@ -12,8 +12,8 @@ import pytest
 from tests.jobs_factory import chat_rows, classification_rows, make_spec_alone, text_rows
 from tools.errors import Refused
 from tools.settings import Settings
-from tools.work.load import load_tokenizer
 from tools.work.batching import Batcher
+from tools.work.load import load_tokenizer
 from tools.work.rows import MASKED, Encoded, check_labels, encode_split
 from tools.work.template import FALLBACK_TEMPLATE, marks_generation, template_hash, template_notes
 

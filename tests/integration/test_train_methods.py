@@ -150,6 +150,18 @@ def test_the_best_checkpoint_is_kept_when_the_last_is_worse(ctx: Context, tiny: 
     assert len(checkpoint_folders(ctx.settings.job_folder(record.id))) <= 2
 
 
+def test_the_best_of_a_method_that_cannot_be_put_back_is_kept_as_it_lies(
+    ctx: Context, tiny: Path
+) -> None:
+    spec = make_spec(
+        make_dataset(ctx), tiny, method="p_tuning", learning_rate=0.2, lr_scheduler="constant",
+        warmup_ratio=0, max_steps=8, eval_steps=1, save_steps=1, probe=False,
+    )  # fmt: skip
+    record = _train(ctx, spec)
+    assert record.metrics["best_step"] != record.metrics["last_step"]
+    assert _reloaded_loss(ctx, record) == pytest.approx(min(_losses(ctx, record)), rel=1e-3)
+
+
 def test_early_stopping_and_the_budget_end_a_run_with_its_best_state(
     ctx: Context, tiny: Path
 ) -> None:

@@ -26,6 +26,7 @@ from tools.jobs.checkpoints import (
     seal,
 )
 from tools.jobs.ending import write_durably
+from tools.methods import method
 from tools.work.monitor import Monitor, RunFacts
 from tools.work.recipe import save_weights
 from tools.work.report import Job
@@ -41,6 +42,8 @@ class Keeper:
     Attributes:
         resumed: Checkpoint that this run goes on from, or None.
         memory: What the run knew when that checkpoint was written.
+        kept: Checkpoint whose adapter is the result as it lies, for methods that cannot be loaded
+            back into what is trained.
     """
 
     def __init__(self, job: Job, spec: TrainingSpec) -> None:
@@ -49,7 +52,12 @@ class Keeper:
         self.monitor: Monitor | None = None
         if job.tells:
             drop_half(job.folder)
+        self.kept: Path | None = None
+        self._whole = method(spec.method).resumes
         found = latest_checkpoint(job.folder, plan_hash=job.record.plan_hash)
+        if found and not self._whole:
+            job.warn("starts_anew", f"No checkpoint holds all of {spec.method}; it starts anew.")
+            found = None
         self.resumed = str(found[0]) if found else None
         self.memory = found[1].memory if found else {}
         self.note = f"goes on from step {found[1].step}" if found else ""
@@ -103,7 +111,9 @@ class Keeper:
         folder = self._job.folder / "checkpoints" / f"checkpoint-{step}"
         if read_checkpoint(folder) is None:
             return False
-        if self._full:
+        if not self._whole:
+            self.kept = folder
+        elif self._full:
             model.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
         else:
             from peft import set_peft_model_state_dict  # noqa: PLC0415 - full tuning has no PEFT
@@ -127,13 +137,22 @@ class Keeper:
             ) from error
 
 
-def save_result(job: Job, spec: TrainingSpec, model: Any, tokenizer: Any) -> Path:
-    """Save what was trained, with its tokenizer and what it was trained from."""
+def save_result(
+    job: Job, spec: TrainingSpec, model: Any, tokenizer: Any, kept: Path | None = None
+) -> Path:
+    """Save what was trained, with its tokenizer and what it was trained from.
+
+    Args:
+        kept: Checkpoint whose adapter is taken instead of the model's.
+    """
     name = "model" if spec.method == "full" else "adapter"
     folder = job.folder / name
     half = job.folder / f"{name}.part"
     shutil.rmtree(half, ignore_errors=True)
     save_weights(model, half, job.folder)
+    if kept is not None:
+        for file in ("adapter_model.safetensors", "adapter_config.json"):
+            shutil.copyfile(kept / file, half / file)
     tokenizer.save_pretrained(str(half))
     facts = {
         "job": job.id,

@@ -107,7 +107,7 @@ def _attempt(job: Job, spec: TrainingSpec) -> dict[str, Any]:
     fitted = _fit_spread(job, spec) if is_spread(spec) else _fit(job, spec)
     job.phase("save")
     facts = fitted.keeper.restore_best(fitted.model, fitted.facts, live=not is_spread(spec))
-    result = save_result(job, spec, fitted.model, fitted.tokenizer)
+    result = save_result(job, spec, fitted.model, fitted.tokenizer, fitted.keeper.kept)
     _tell_metrics(job, facts)
     told = conclude(job, spec, result, resumed=fitted.keeper.resumed is not None)
     return told | {"notice": f"{told['notice']} {what_changed(job)}".strip()}
