@@ -8,6 +8,7 @@ import re
 
 from assistant.brains.guided.patterns import phrase
 from assistant.brains.guided.plan import Offered, Plan
+from assistant.brains.guided.rules import is_question
 from assistant.brains.guided.slots import (
     Args,
     find_path,
@@ -19,7 +20,6 @@ from assistant.brains.guided.slots import (
 from assistant.brains.guided.starting import plan_start
 from assistant.brains.guided.steps import plan_wish
 from assistant.brains.guided.view import View
-from assistant.brains.guided.weighing import is_question
 from assistant.brains.guided.wishes import Wish
 
 OF_TRAINING = frozenset(

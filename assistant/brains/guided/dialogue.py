@@ -15,7 +15,7 @@ from assistant.brains.guided.patterns import phrase
 from assistant.brains.guided.plan import Offered, Plan
 from assistant.brains.guided.repairs import filled_in
 from assistant.brains.guided.runs import named_jobs
-from assistant.brains.guided.slots import named_paths, training_values
+from assistant.brains.guided.slots import find_path, named_paths, training_values
 from assistant.brains.guided.steps import plan_wish
 from assistant.brains.guided.trouble import offer_of
 from assistant.brains.guided.understand import (
@@ -155,6 +155,8 @@ def _grounded(view: View, wishes: Sequence[Wish]) -> list[Wish]:
                 wish.clause, view.said.plain
             ):
                 meant = replace(wish, intent="explain")
+        if wish.intent == "inspect" and phrase("LENS").search(wish.clause) and not find_path(view):
+            meant = replace(wish, intent="explain")
         if (
             wish.intent == "estimate"
             and live

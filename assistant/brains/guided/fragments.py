@@ -14,6 +14,7 @@ from assistant.brains.guided.followups import follow_up
 from assistant.brains.guided.offers import follow_offer
 from assistant.brains.guided.patterns import phrase
 from assistant.brains.guided.plan import Offered, Plan
+from assistant.brains.guided.rules import is_question
 from assistant.brains.guided.runs import named_jobs
 from assistant.brains.guided.slots import (
     Args,
@@ -25,7 +26,6 @@ from assistant.brains.guided.slots import (
 from assistant.brains.guided.starting import plan_start
 from assistant.brains.guided.steps import plan_wish
 from assistant.brains.guided.view import View
-from assistant.brains.guided.weighing import is_question
 from assistant.brains.guided.wishes import Understanding, Wish
 
 _EITHER = re.compile(r"\b(?:or|versus|rather than)\b")

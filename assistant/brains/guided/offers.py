@@ -11,6 +11,7 @@ from typing import Any
 from assistant.brains.guided.corrections import OF_TRAINING
 from assistant.brains.guided.patterns import phrase
 from assistant.brains.guided.plan import Offered, Plan
+from assistant.brains.guided.rules import is_question
 from assistant.brains.guided.slots import (
     Args,
     find_path,
@@ -20,7 +21,6 @@ from assistant.brains.guided.slots import (
 from assistant.brains.guided.starting import plan_start
 from assistant.brains.guided.trouble import take_cure
 from assistant.brains.guided.view import View
-from assistant.brains.guided.weighing import is_question
 
 _LONGEST_TAKING = 14
 

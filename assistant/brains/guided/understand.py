@@ -11,14 +11,8 @@ from assistant.brains.guided.cues import ENOUGH
 from assistant.brains.guided.likely import likely_intent
 from assistant.brains.guided.negations import cut_negations
 from assistant.brains.guided.patterns import phrase
-from assistant.brains.guided.weighing import (
-    ACTS,
-    is_question,
-    score,
-    settle,
-    strongest,
-    weaken_acts,
-)
+from assistant.brains.guided.rules import is_question
+from assistant.brains.guided.weighing import ACTS, score, settle, strongest, weaken_acts
 from assistant.brains.guided.wishes import Understanding, Wish
 from assistant.brains.guided.wording import Utterance
 
