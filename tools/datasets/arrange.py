@@ -65,12 +65,6 @@ def _cleaned(
     """Return the indices of the rows that stay, and what was done to get there."""
     steps = _before_dropping(found, cured)
     stays = list(range(len(found.numbers)))
-    for fix in chosen["fixes"]:
-        gone = dropped(fix, found, mapping, flagged)
-        if gone:
-            kept = [index for index in stays if index not in gone]
-            steps.append(Step(name=f"drop_{fix}", rows_before=len(stays), rows_after=len(kept)))
-            stays = kept
     if chosen["dedupe"]:
         kept = _first_of_each(found, stays)
         note = "rows equal to an earlier one"
@@ -78,6 +72,12 @@ def _cleaned(
             Step(name="drop_duplicates", rows_before=len(stays), rows_after=len(kept), note=note)
         )
         stays = kept
+    for fix in chosen["fixes"]:
+        gone = dropped(fix, found, mapping, flagged)
+        if gone:
+            kept = [index for index in stays if index not in gone]
+            steps.append(Step(name=f"drop_{fix}", rows_before=len(stays), rows_after=len(kept)))
+            stays = kept
     return stays, steps
 
 
