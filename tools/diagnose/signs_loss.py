@@ -188,7 +188,14 @@ def _too_short(
     evals = run.eval_loss
     if run.unfinished or (len(evals) >= 3 and evals.rise_after_lowest > 0.02):
         return
-    tuned, base = run.number("accuracy"), run.number("base_accuracy", "majority_share")
+    tuned, floors = (
+        run.number("accuracy"),
+        (
+            run.number("base_accuracy"),
+            run.number("majority_share"),
+        ),
+    )
+    base = max((f for f in floors if f is not None), default=None)
     simple = run.number("tfidf_accuracy", "predictable")
     linear = run.loss.half_way < 0.7 and fall > 0.01
     levelled = len(evals) >= 3 and (
