@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tools.advise import exact
 from tools.advise.architecture import shape_of
+from tools.advise.capabilities import estimate_resources
 from tools.advise.memory import RECIPES, Workload, estimate_memory
 from tools.context import Context
 from tools.errors import Unavailable
@@ -48,3 +51,19 @@ def test_the_trace_agrees_with_arithmetic_and_is_made_once(
 def test_a_step_that_cannot_be_traced_says_so(ctx: Context) -> None:
     with pytest.raises(Unavailable, match="failed"):
         exact.trace(ctx, work(), {**CONFIG, "model_type": "no-such-family"})
+
+
+def test_a_folder_with_a_config_alone_is_traced_from_the_command(
+    ctx: Context, tmp_path: Path
+) -> None:
+    folder = tmp_path / "only-config"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(CONFIG), encoding="utf-8")
+    report = estimate_resources(
+        model=str(folder), method="lora", max_length=256, batch_size=2, rank=8,
+        gradient_checkpointing="on", hardware="24GB", exact=True, ctx=ctx,
+    )  # fmt: skip
+    document = report.document()
+    assert {"low", "expected", "high", "parts"} <= set(document["memory_gib"])
+    assert document["verdict"] == "fits"
+    assert "traced" in document["basis"]
