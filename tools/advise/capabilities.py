@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from tools.advise import answers, asking, sizing
+from tools.advise.calibration import CalibrationReport, calibrate
 from tools.advise.listings import AnswerReport, HardwareReport, ModelsReport
 from tools.advise.machine_asked import machine_of
 from tools.advise.reports import AccuracyReport, EstimateReport, RecommendationReport
@@ -237,6 +238,15 @@ def describe_hardware(
     With words such as `two 24 GB cards` it says how Luthier understands them.
     """
     return HardwareReport.of(machine_of(ctx, hardware=hardware, memory_gb=None))
+
+
+@capability(effect="write", verb="calibrate")
+def calibrate_machine(*, ctx: Context) -> CalibrationReport:
+    """Measure this processor's speed for two seconds, for better estimates of time. Keeps one file.
+
+    Best done while nothing else works here.
+    """
+    return calibrate(ctx)
 
 
 @capability(effect="read", verb="explain", positional=("question",))

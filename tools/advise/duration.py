@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tools.advise.architecture import Shape
+from tools.advise.calibration import TRAINING_SHARE
 from tools.advise.cards import card_of
 from tools.advise.figures import Range
 from tools.advise.hardware import Machine
@@ -55,8 +56,11 @@ def estimate_duration(run: Run, machine: Machine, *, correction: float = 1.0) ->
         basis = "arithmetic over the card's published speed"
     else:
         speed = machine.cores * _CPU_GFLOPS_PER_CORE * 1e9
-        fixed = _CPU_LAYER_S * run.shape.layers * run.micro_steps
         basis = "arithmetic over a typical CPU core's speed"
+        if machine.gflops:
+            speed = machine.gflops * TRAINING_SHARE * 1e9
+            basis = "arithmetic over this processor's measured speed"
+        fixed = _CPU_LAYER_S * run.shape.layers * run.micro_steps
     penalty = {"qlora": 1.4 if run.device == "cuda" else 2.5, "dora": 1.26}.get(run.method, 1.0)
     seconds = correction * (penalty * (flops / speed + fixed)) + STARTUP_S
     if correction != 1.0:

@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 
+from tools.advise.calibration import measured_gflops
 from tools.advise.figures import GIB
 from tools.settings import Settings
 
@@ -43,6 +44,7 @@ class Machine:
         nodes: How many such machines; `gpus` lists the cards of all of them.
         notes: What was assumed.
         limited: `memory_gib` is a limit from the settings, to be used to the full.
+        gflops: Measured speed of matrix products on the processor, where it was calibrated.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Machine:
     nodes: int = 1
     notes: tuple[str, ...] = ()
     limited: bool = False
+    gflops: float | None = None
 
     @property
     def best_gpu_gib(self) -> float:
@@ -108,6 +111,7 @@ def this_machine(settings: Settings) -> Machine:
         cores=min(cores, settings.worker_threads or cores),
         memory_gib=total,
         free_memory_gib=free,
+        gflops=measured_gflops(settings),
         disk_free_gib=disk_free_gib(settings.home),
         gpus=gpus,
         notes=tuple(notes),
