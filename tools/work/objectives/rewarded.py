@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from tools.errors import Refused
+from tools.history.spec import TrainingSpec
 from tools.work.encode import messages_of
 from tools.work.forward import Batch, trained_logits
 from tools.work.objectives.base import Objective, Scores
@@ -31,9 +32,9 @@ class Rewarded(Objective):
 
     always_learns = False
 
-    def __init__(self, spec: Any, tokenizer: Any, batcher: Any) -> None:
+    def __init__(self, spec: TrainingSpec, tokenizer: Any, batcher: Any) -> None:
         super().__init__(spec, tokenizer, batcher)
-        self.rewards = load_rewards(spec.rewards)
+        self.rewards = load_rewards(spec.rewards or usual_rewards(spec))
         self._rows: list[dict[str, Any]] = []
 
     def encode(self, file: Path, *, max_length: int, model: Any) -> Encoded:
@@ -163,6 +164,11 @@ class Rewarded(Objective):
     def prompt(self, file: Path) -> str | None:
         """Return the first prompt as the model would be asked it."""
         return asked(self.tokenizer, messages_of(read_split(file, [])[0])[0])
+
+
+def usual_rewards(spec: TrainingSpec) -> tuple[str, ...]:
+    """Return what is rewarded where a plan names nothing: being right."""
+    return ("label_match",) if spec.labels else ("answer_match",)
 
 
 def _until_stop(ids: list[int], stops: list[int]) -> list[int]:
