@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import fmean, median, pstdev
+from functools import cached_property
+from statistics import fmean, median
 
 
 @dataclass(frozen=True)
@@ -89,14 +90,16 @@ class Curve:
         middle = self.part(0.42, 0.58).mean
         return max(0.0, min(1.0, (self.first - middle) / whole))
 
-    @property
+    @cached_property
     def noise(self) -> float:
         """Spread of the second half around its own trend, relative to its mean."""
         half = self.part(0.5, 1.0)
         if len(half) < 4:
             return 0.0
         differences = [b - a for a, b in zip(half.values, half.values[1:], strict=False)]
-        return pstdev(differences) / 2**0.5 / max(abs(half.mean), 1e-9)
+        middle = fmean(differences)
+        spread = fmean([(d - middle) ** 2 for d in differences]) ** 0.5
+        return spread / 2**0.5 / max(abs(half.mean), 1e-9)
 
     @property
     def wobble(self) -> float:

@@ -51,26 +51,32 @@ class Run:
     unread: int = 0
     read: int = 0
     done_share: float | None = None
+    _curves: dict[str, tuple[int, Curve]] = field(default_factory=dict, repr=False)
 
-    @cached_property
+    @property
     def loss(self) -> Curve:
         """Training loss by step."""
         return self.curve("loss")
 
-    @cached_property
+    @property
     def eval_loss(self) -> Curve:
         """Validation loss by step."""
         return self.curve("eval_loss")
 
     def curve(self, name: str) -> Curve:
-        """Return one quantity by step, where it is a number."""
+        """Return one quantity by step, where it is a number. Read once no more rows come."""
+        held = self._curves.get(name)
+        if held is not None and held[0] == len(self.steps):
+            return held[1]
         found: dict[int, float] = {}
         for row in self.steps:
             value = row.get(name)
             if isinstance(value, int | float):
                 found[int(row.get("step", 0))] = float(value)
         steps = sorted(found)
-        return Curve(tuple(steps), tuple(found[step] for step in steps))
+        curve = Curve(tuple(steps), tuple(found[step] for step in steps))
+        self._curves[name] = (len(self.steps), curve)
+        return curve
 
     def number(self, *names: str) -> float | None:
         """Return the first of these that is known: of settings, data, judgement or record."""
