@@ -14,6 +14,7 @@ from typing import Any
 import regex
 
 from tools.errors import BadInput
+from tools.history.spec import TrainingSpec
 
 Reward = Callable[[str, str, dict[str, Any]], float]
 _REGEX_PATIENCE_S = 0.05
@@ -70,6 +71,11 @@ PLAIN: dict[str, Reward] = {
     "one_line": one_line,
 }
 NAMES = (*PLAIN, "length:WORDS", "regex:PATTERN")
+
+
+def rewards_of(spec: TrainingSpec) -> list[Reward]:
+    """Return the rewards of a plan; where it names none, being right is what counts."""
+    return load_rewards(spec.rewards or (("label_match",) if spec.labels else ("answer_match",)))
 
 
 def load_rewards(names: Sequence[str]) -> list[Reward]:

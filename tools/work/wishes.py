@@ -18,7 +18,7 @@ from tools.work.load import load_tokenizer
 from tools.work.measured import Measured
 from tools.work.preferring import lean, measure_preferences
 from tools.work.remarks import notes_on_rows
-from tools.work.rewards import load_rewards, total
+from tools.work.rewards import rewards_of, total
 from tools.work.weighing import Beside
 
 _NEW_TOKENS = 32
@@ -70,7 +70,7 @@ def judge_rewards(bench: Bench, facts: Facts) -> tuple[Measured, Beside]:
     bench.keep(base_book)
     models.leave()
     n = min(len(found.said) for found in marks.values())
-    rewards = load_rewards(spec.rewards)
+    rewards = rewards_of(spec)
     scores = {
         name: np.array(
             [

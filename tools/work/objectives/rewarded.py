@@ -18,7 +18,7 @@ from tools.work.encode import messages_of
 from tools.work.forward import Batch, trained_logits
 from tools.work.objectives.base import Objective, Scores
 from tools.work.objectives.preference import as_messages, asked
-from tools.work.rewards import load_rewards, total
+from tools.work.rewards import rewards_of, total
 from tools.work.rows import MASKED, Encoded, read_split
 from tools.work.template import stop_token_ids
 
@@ -34,7 +34,7 @@ class Rewarded(Objective):
 
     def __init__(self, spec: TrainingSpec, tokenizer: Any, batcher: Any) -> None:
         super().__init__(spec, tokenizer, batcher)
-        self.rewards = load_rewards(spec.rewards or usual_rewards(spec))
+        self.rewards = rewards_of(spec)
         self._rows: list[dict[str, Any]] = []
 
     def encode(self, file: Path, *, max_length: int, model: Any) -> Encoded:
@@ -164,11 +164,6 @@ class Rewarded(Objective):
     def prompt(self, file: Path) -> str | None:
         """Return the first prompt as the model would be asked it."""
         return asked(self.tokenizer, messages_of(read_split(file, [])[0])[0])
-
-
-def usual_rewards(spec: TrainingSpec) -> tuple[str, ...]:
-    """Return what is rewarded where a plan names nothing: being right."""
-    return ("label_match",) if spec.labels else ("answer_match",)
 
 
 def _until_stop(ids: list[int], stops: list[int]) -> list[int]:
