@@ -35,8 +35,8 @@ QUANTIZED_BYTES: dict[str, float] = {
 CPU_FLOOR_GIB = 0.56
 """Resident size of a worker with torch, transformers, peft and trl imported and rows read, before
 the first step. Measured on x86-64 Linux, Python 3.11, torch 2.13."""
-_HEAP = {"full": 1.85, "dora": 3.0}
-_HEAP_ADAPTER = 2.75
+_HEAP = {"full": 1.85}
+_HEAP_ADAPTER, _HEAP_QUANTISED = 2.75, 3.3
 """Resident growth per byte of kept activations. glibc gives torch aligned blocks (`memalign`) and
 cannot use a freed one again for an equal request, so what a layer made and dropped stays resident
 beside what it kept: an adapter drops the base's output, its own and their scaled sum as well.
@@ -45,10 +45,10 @@ _RECOMPUTED = 0.55
 """Share of that growth which checkpointing leaves: of every layer that is computed again the heap
 keeps what was dropped, so it saves half, not nine tenths (measured)."""
 _NEVER_IN_HEAP = 32 * 2**20
-_BITSANDBYTES_GIB = 0.07
-_UNPACKED_BYTES = 12.0
-"""Of every quantised weight: float32 copies of loading, the forward and the backward pass, which
-the heap keeps likewise (measured on 5M to 60M parameters)."""
+_BITSANDBYTES_GIB = 0.03
+_RAISED_COPIES = 2.3
+"""Beside a quantised base: copies of what stays in float32 (embeddings, head) that preparing it
+leaves in the heap (measured on 5M to 290M parameters)."""
 
 
 def estimate_memory(work: Workload, recipe: Recipe | None = None) -> MemoryEstimate:
@@ -121,6 +121,7 @@ def _parts(work: Workload) -> dict[str, float]:
 def _only_on_cpu(work: Workload, parts: dict[str, float]) -> dict[str, float]:
     """What a process on the processor takes beside the bytes that are counted on a card."""
     heap = _HEAP.get(work.method, _HEAP_ADAPTER)
+    heap = _HEAP_QUANTISED if work.quantized != "none" else heap
     kept = activation_bytes(replace(work, checkpointing=False))
     kept *= _RECOMPUTED if work.checkpointing else 1.0
     small = _small_share(work)
@@ -132,10 +133,8 @@ def _only_on_cpu(work: Workload, parts: dict[str, float]) -> dict[str, float]:
         "the probe's copy": 4.0 * work.trained_parameters,
     }
     if work.quantized != "none":
-        matrices = work.shape.layers * sum(
-            li.copies * li.inputs * li.outputs for li in quantised_linears(work.shape, "cpu")
-        )
-        more["unpacked weights"] = _BITSANDBYTES_GIB * GIB + _UNPACKED_BYTES * matrices
+        raised = 4.0 * (work.shape.parameters - _quantised_weights(work))
+        more["raised copies"] = _BITSANDBYTES_GIB * GIB + _RAISED_COPIES * raised
     return {name: max(1, work.gpus) * value for name, value in ({**parts, **more}).items()}
 
 
@@ -196,6 +195,12 @@ def quantised_linears(shape: Shape, device: str) -> list[Linear]:
     ]
 
 
+def _quantised_weights(work: Workload) -> int:
+    return work.shape.layers * sum(
+        li.copies * li.inputs * li.outputs for li in quantised_linears(work.shape, work.device)
+    )
+
+
 def weight_bytes(work: Workload) -> dict[str, float]:
     """Bytes of the base model's weights, and of its quantisation constants."""
     dense = PRECISION_BYTES[work.precision]
@@ -204,9 +209,7 @@ def weight_bytes(work: Workload) -> dict[str, float]:
         dense = 4
     if kind == "none":
         return {"weights": float(work.shape.parameters * dense)}
-    matrices = work.shape.layers * sum(
-        li.copies * li.inputs * li.outputs for li in quantised_linears(work.shape, work.device)
-    )
+    matrices = _quantised_weights(work)
     # What stays unquantised is held in float32, as PEFT prepares a quantised model.
     rest = (work.shape.parameters - matrices) * (4 if kind in {"nf4", "nf4-dq"} else dense)
     bare = 1.0 if kind == "int8" else 0.5
