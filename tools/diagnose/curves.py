@@ -99,7 +99,7 @@ class Curve:
         differences = [b - a for a, b in zip(half.values, half.values[1:], strict=False)]
         middle = fmean(differences)
         spread = fmean([(d - middle) ** 2 for d in differences]) ** 0.5
-        return spread / 2**0.5 / max(abs(half.mean), 1e-9)
+        return float(spread / 2**0.5 / max(abs(half.mean), 1e-9))
 
     @property
     def wobble(self) -> float:
