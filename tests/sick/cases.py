@@ -442,3 +442,27 @@ HEALTHY: tuple[Case, ...] = (
     ),
     Case("constant rate", "", lambda: _kinds(120, 70), {"lr_scheduler": "constant"}),
 )
+LATE = frozenset(
+    {
+        "rank 64 on 20 texts",
+        "judged with another template",
+        "cut to 40 tokens",
+        "other words held out",
+        "zero from step 4",
+        "uphill from step 20",
+        "no memory in a step",
+        "no room for eight rows",
+        "no memory in evaluation",
+        "no memory at a checkpoint",
+        "mixed lengths, padded",
+        "slow rows",
+        "slow tokens",
+        "memory kept",
+        "one row a step",
+        "adapter lost",
+        "disk full at the end",
+        "full, high rate, narrow task",
+        *(case.name for case in HEALTHY if case.name != "small batches"),
+    }
+)
+"""Runs that were trained only after the rules were made."""
