@@ -2,80 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from tools import methods
 from tools.advise import defaults, feasible, ledger
 from tools.advise.compatibility import Clash, clashes
+from tools.advise.draft import Draft
 from tools.advise.evidence import ENGINE_SOURCE, ENGINE_WORDS, facts_of_method
 from tools.advise.figures import MemoryEstimate, Reason
-from tools.advise.hardware import Machine
-from tools.advise.lengths import Lengths, choose_max_length
+from tools.advise.lengths import choose_max_length
 from tools.advise.memory import Workload, estimate_memory
 from tools.advise.models import ModelInfo
 from tools.advise.objectives import choose_objective
-from tools.advise.options import passed_on
+from tools.advise.specifying import spec_of
 from tools.advise.spreading import Spread, spreads
-from tools.advise.wishes import PlanRequest
-from tools.datasets.manifest import Manifest
 from tools.history.spec import Device, Precision, TrainingSpec
-
-MAY_CHANGE = (
-    "batch_size",
-    "gradient_accumulation",
-    "gradient_checkpointing",
-    "optimizer",
-    "attention",
-    "activation_offload",
-)
-"""What the memory ladder may change without asking: none of these changes the objective."""
-_SEED = 17
-Value = TypeVar("Value")
-
-
-@dataclass
-class Draft:
-    """What is known while choosing, and the reasons collected so far."""
-
-    request: PlanRequest
-    model: ModelInfo
-    manifest: Manifest
-    machine: Machine
-    lengths: Lengths
-    why: list[Reason] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-
-    def because(self, reason: Reason) -> None:
-        """Remember why something was chosen."""
-        self.why.append(reason)
-
-    @property
-    def rows(self) -> int:
-        """Rows to train on."""
-        return self.manifest.splits["train"]
-
-    def pick(self, name: str, default: tuple[Value, Reason]) -> Value:
-        """Return the person's wish, else the model card's advice, else the default."""
-        wished = getattr(self.request, name)
-        if wished is not None:
-            return cast("Value", wished)
-        advised = self.model.recommended.get(name)
-        if advised is not None and self._card_applies(name):
-            words = f"{name.replace('_', ' ')} {advised:g}"
-            self.because(Reason(words, "tried on this very model", defaults.CARD))
-            return cast("Value", int(advised) if isinstance(default[0], int) else float(advised))
-        self.because(default[1])
-        return default[0]
-
-    def _card_applies(self, name: str) -> bool:
-        """A card's rates are for LoRA and its kin; its epochs for data of ordinary size."""
-        method = self.request.method
-        if name == "learning_rate" and method:
-            return facts_of_method(method).rate == 1.0
-        return not (name == "epochs" and self.rows > 20_000)
 
 
 def choose(draft: Draft, *, memory_factor: float) -> tuple[TrainingSpec, MemoryEstimate]:
@@ -99,7 +41,7 @@ def choose(draft: Draft, *, memory_factor: float) -> tuple[TrainingSpec, MemoryE
         if memory.high_gib <= room * available:
             _explain_method(draft, work.method, refused, memory, available)
             _explain_engine(draft, work)
-            return _spec(draft, work, accumulation), memory
+            return spec_of(draft, work, accumulation), memory
         refused.append(work.method)
     if not refused and met:
         raise feasible.refuse_clash(met)
@@ -263,105 +205,8 @@ def _explain_method(
         draft.because(Reason("lora", reason, "matrix rows domain and nlp: LoRA yes"))
 
 
-def _spec(draft: Draft, work: Workload, accumulation: int) -> TrainingSpec:
-    request, model, manifest = draft.request, draft.model, draft.manifest
-    epochs = draft.pick("epochs", defaults.epochs(draft.rows, model))
-    per_epoch = max(1, math.ceil(draft.rows / (work.batch * accumulation * work.gpus)))
-    steps = request.max_steps or math.ceil(epochs * per_epoch)
-    every = defaults.evaluation_every(steps, per_epoch)
-    _explain_batch(draft, work, accumulation)
-    return TrainingSpec(
-        goal=request.goal or "",
-        path=request.path,
-        dataset=manifest.id,
-        dataset_fingerprint=manifest.fingerprint,
-        task=manifest.task,
-        objective=work.objective,
-        labels=manifest.labels,
-        template=manifest.template,
-        model=str(model.path) if model.source == "local" else model.name,
-        model_revision=model.revision,
-        method=work.method,
-        engine=cast(Any, work.engine),
-        processes=work.gpus,
-        offload=work.offload,
-        device=work.device,
-        target_modules=work.targets,
-        epochs=epochs,
-        max_steps=request.max_steps,
-        batch_size=work.batch,
-        gradient_accumulation=accumulation,
-        max_length=request.max_length or choose_max_length(draft.lengths, model.context_length),
-        precision=work.precision,
-        gradient_checkpointing=work.checkpointing,
-        eval_steps=request.eval_steps or every,
-        save_steps=request.eval_steps or every,
-        early_stopping_patience=_patience(draft),
-        max_minutes=request.minutes,
-        seed=_SEED if request.seed is None else request.seed,
-        may_change=_may_change(request),
-        **_data_options(draft),
-        **_rates(draft, work),
-        **passed_on(draft),
-    )
-
-
-def _rates(draft: Draft, work: Workload) -> dict[str, Any]:
-    """The method's own settings: rates, decay, and of an adapter its rank, scale and dropout."""
-    request, model, method = draft.request, draft.model, work.method
-    values: dict[str, Any] = {
-        "learning_rate": draft.pick("learning_rate", defaults.learning_rate(method, model)),
-        "weight_decay": draft.pick(
-            "weight_decay", defaults.weight_decay(method, draft.rows, model)
-        ),
-    }
-    takes = methods.method(method).takes
-    if takes("dropout"):
-        values["dropout"] = draft.pick("dropout", defaults.dropout(draft.rows, model))
-    if takes("rank"):
-        values["rank"] = work.rank
-    if takes("alpha"):
-        advised = None if request.rank else model.recommended.get("alpha")
-        values["alpha"] = request.alpha or int(advised or defaults.alpha(method, work.rank))
-    return values
-
-
-def _data_options(draft: Draft) -> dict[str, Any]:
-    """What the prepared version was made with; a wish that it was made otherwise is not lost."""
-    options = draft.manifest.options
-    names = ("eval_fraction", "dedupe")
-    return {name: options[name] for name in names if options.get(name) is not None}
-
-
-def _patience(draft: Draft) -> int | None:
-    """Stop early only where the person left the length of the run open."""
-    request = draft.request
-    if request.early_stopping_patience:
-        return request.early_stopping_patience
-    if request.epochs or request.max_steps or draft.model.parameters < defaults.TINY:
-        return None
-    reason = "stops when the held-out loss has not improved for three evaluations"
-    draft.because(Reason("early stopping", reason, defaults.PRACTICE))
-    return 3
-
-
-def _may_change(request: PlanRequest) -> tuple[str, ...]:
-    """The ladder leaves alone what the person fixed."""
-    return tuple(name for name in MAY_CHANGE if getattr(request, name) is None)
-
-
 def _explain_engine(draft: Draft, work: Workload) -> None:
     if work.gpus > 1:
         asked = "you asked for it; " if draft.request.engine else ""
         words = f"{work.engine} over {work.gpus} processes"
         draft.because(Reason(words, f"{asked}{ENGINE_WORDS[work.engine]}", ENGINE_SOURCE))
-
-
-def _explain_batch(draft: Draft, work: Workload, accumulation: int) -> None:
-    if draft.request.batch_size is None:
-        text = f"batch {work.batch}" + (f" × {accumulation}" if accumulation > 1 else "")
-        reason = f"{work.batch * accumulation} rows a step, as many at once as fit"
-        draft.because(Reason(text, reason, defaults.PRACTICE))
-    if work.checkpointing and draft.request.gradient_checkpointing is None:
-        reason = "recomputes activations instead of keeping them, because memory is short"
-        draft.because(Reason("gradient checkpointing", reason, defaults.PRACTICE))

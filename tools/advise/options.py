@@ -8,7 +8,7 @@ from tools.advise.defaults import PRACTICE
 from tools.advise.figures import Reason
 
 if TYPE_CHECKING:
-    from tools.advise.choices import Draft
+    from tools.advise.draft import Draft
 
 WISH = "your wish"
 _DOES: dict[str, dict[str, tuple[str, str]]] = {

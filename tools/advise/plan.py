@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from tools.advise import feasible, ledger
-from tools.advise.choices import Draft, choose
+from tools.advise.choices import choose
+from tools.advise.draft import Draft
 from tools.advise.duration import Run, estimate_duration
 from tools.advise.figures import MemoryEstimate, Range, Reason
 from tools.advise.hardware import this_machine
