@@ -143,8 +143,8 @@ def row_of(name: str, measured: Measured, slow: float | None) -> str:
     speed = measured.rows / measured.seconds
     against = f"{speed / slow:.1f} ×" if slow else "–"
     return (
-        f"| {name} | {measured.seconds:.1f} | {measured.cpu_seconds:.1f} | {speed:,.0f} | {against} "
-        f"| {measured.peak_mib:,.0f} | {', '.join(map(str, measured.result))} |"
+        f"| {name} | {measured.seconds:.1f} | {measured.cpu_seconds:.1f} | {speed:,.0f} "
+        f"| {against} | {measured.peak_mib:,.0f} | {', '.join(map(str, measured.result))} |"
     )
 
 

@@ -11,7 +11,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from tests.benchmarks.seeded_data_faults import Outcome, plant
 from tools.context import Context
+from tools.datasets.cures import combine
 from tools.datasets.inspect import inspect_file
 from tools.datasets.prepare import PrepareOptions, prepare
 from tools.datasets.problems import Problem
@@ -225,6 +227,39 @@ def test_a_fix_cures_what_it_names(
     cured = text_of_version(ctx, rows, tmp_path, fix)
     assert gone not in cured
     assert there is None or there in cured
+
+
+def test_verdicts_that_are_all_the_same_teach_nothing(ctx: Context, tmp_path: Path) -> None:
+    rows = [{**r, "label": n % 2 == 0} for n, r in enumerate(answered())]
+    assert "class_imbalance" not in inspect(ctx, tmp_path, rows)
+    found = inspect(ctx, tmp_path, [{**row, "label": True} for row in rows])
+    assert found["class_imbalance"].severity == "error"
+
+
+def test_every_problem_that_preparing_cures_says_with_which_arguments(
+    ctx: Context, tmp_path: Path
+) -> None:
+    rows = labelled()
+    rows[BAD] = say("write to jo.doe@example.org <br/>")(rows[BAD])
+    rows[3] = {**rows[3], "label": rows[3]["label"].upper()}
+    found = inspect(ctx, tmp_path, [*rows, rows[5], rows[6]])
+    assert found["personal_data"].fix_arguments == {"fixes": ["personal_data"]}
+    assert found["exact_duplicates"].fix_arguments == {"dedupe": True}
+    arguments = combine(p.fix_arguments for p in found.values())
+    options = PrepareOptions.model_validate(arguments)
+    manifest = prepare(ctx, str(tmp_path / "rows.jsonl"), options)
+    left = {p.code for p in inspect_file(ctx, manifest.id).problems}
+    assert not left & {"personal_data", "html_debris", "label_variants", "exact_duplicates"}
+
+
+def test_every_fault_planted_in_a_real_file_is_found(
+    ctx: Context, material: Path, tmp_path: Path
+) -> None:
+    assert (material / "datasets").is_dir()
+    results = list(plant(ctx, tmp_path, "prompt_completion/gsm8k/eval.jsonl"))
+    assert len(results) >= 20
+    assert [r for r in results if isinstance(r, str)] == []
+    assert [r.fault for r in results if isinstance(r, Outcome) and not r.found] == []
 
 
 def test_spellings_of_a_label_become_one(ctx: Context, tmp_path: Path) -> None:

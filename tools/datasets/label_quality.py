@@ -18,6 +18,24 @@ def label_problems(found: Gathered) -> list[Problem]:
     return [*_contradictions(found), *_balance(found), *_variants(found)]
 
 
+def one_sided(found: Gathered) -> list[Problem]:
+    """Return the problem of verdicts that are all, or nearly all, the same."""
+    counts = found.label_counts()
+    if not counts or (len(counts) > 1 and max(counts.values()) < IMBALANCE * min(counts.values())):
+        return []
+    none = len(counts) < 2
+    return [
+        problem(
+            "class_imbalance",
+            "error" if none else "warning",
+            f"{'All' if none else 'Nearly all'} answers have the same verdict, so there is "
+            f"{'nothing' if none else 'little'} to tell good from bad by.",
+            "Bring answers that were judged the other way as well.",
+            count=1,
+        )
+    ]
+
+
 def _contradictions(found: Gathered) -> list[Problem]:
     labels: dict[bytes, set[str]] = defaultdict(set)
     for key, label in zip(found.same, found.labels, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tools.datasets.gather import Gathered
-from tools.datasets.label_quality import label_problems
+from tools.datasets.label_quality import label_problems, one_sided
 from tools.datasets.mapping import Mapping
 from tools.datasets.nearby import MAX_ROWS
 from tools.datasets.outliers import outlier_indices
@@ -32,6 +32,8 @@ def find_problems(found: Gathered, mapping: Mapping, columns: dict[str, Column])
     ]
     if mapping.format == "classification":
         problems += label_problems(found)
+    if mapping.objective == "kto":
+        problems += one_sided(found)
     return problems
 
 
