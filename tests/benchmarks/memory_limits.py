@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 
 from tests.jobs_factory import make_dataset, make_spec
-from tools.advise.choices import MAY_CHANGE
+from tools.advise.specifying import MAY_CHANGE
 from tools.context import Context
 from tools.history.spec import TrainingSpec
 from tools.jobs.follow import wait
