@@ -47,6 +47,12 @@ BATCHES = {"starter": 16, "babyllama-105": 16, "random-60M": 4, "random-120M": 2
 METHODS = ("lora", "qlora", "dora", "full")
 
 
+_ABOUT = """The constants of the processor (the floor, three factors of the heap, the share that
+checkpointing leaves, the copies beside a quantised base) were chosen with the first 29 runs of
+`cpu_memory.csv` in sight; later lines are blind. Other work ran on the machine meanwhile, which
+changes times, not peaks."""
+
+
 @dataclass(frozen=True)
 class Measured:
     """One run and its peak. `kept` are the settings that the plan chose."""
@@ -245,6 +251,8 @@ def table(runs: list[Measured]) -> str:
     above = sum(run.measured_gib > m.high_gib for run, m in pairs)
     widest = max((m.high_gib / m.expected_gib for _, m in pairs), default=1.0)
     lines = [
+        _ABOUT,
+        "",
         f"{len(runs)} of {len(list(cases()))} runs: mean error "
         f"{sum(errors) / max(1, len(errors)):.1%}, largest {max(errors, default=0):.1%}, {above} "
         f"measured peaks above *high*; *high* is at most {widest - 1:.0%} above *expected*.",
