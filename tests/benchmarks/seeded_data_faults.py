@@ -22,6 +22,7 @@ from tools.datasets.choose import choose
 from tools.datasets.example import Example
 from tools.datasets.examples import builder
 from tools.datasets.gather import Gathered
+from tools.datasets.groups import equal_pairs
 from tools.datasets.inspect import inspect_file
 from tools.datasets.mapping import Mapping
 from tools.datasets.opening import open_source
@@ -71,12 +72,10 @@ def original(path: Path) -> tuple[list[Row], Mapping]:
         checks.see(number, row, example)
         if checks.rows or not isinstance(example, Example) or example.characters > 4000:
             continue
-        known = set(seen.same)
         seen.add(number, None, example)
-        if seen.same[-1] not in known:
-            rows.append(row)
-    near = {later for _, later in seen.near.pairs()}
-    rows = [row for index, row in enumerate(rows) if index not in near]
+        rows.append(row)
+    again = {later for _, later in (*seen.near.pairs(), *equal_pairs(seen.same))}
+    rows = [row for index, row in enumerate(rows) if index not in again]
     return rows[:: max(1, len(rows) // ROWS)][:ROWS], reading.mapping
 
 

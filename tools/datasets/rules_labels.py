@@ -130,8 +130,11 @@ def _is_label(column: Column, texts: int) -> bool:
         return False
     if column.looks_like_labels:
         return True
-    small = column.values < 12 and column.words <= 2.5 and column.longest <= 40
-    return column.lower in LABEL_NAMES and small and texts > 0
+    if column.lower not in LABEL_NAMES or not texts or column.words > 4 or column.longest > 60:
+        return False
+    few = column.values < 12 and column.words <= 2.5 and column.longest <= 40
+    many = column.shape == "text" and column.repeated > 0.6 and column.distinct <= 400
+    return few or many  # dozens of labels in a small file, each there a few times
 
 
 def _name_rank(column: Column) -> int:
