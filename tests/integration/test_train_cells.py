@@ -174,7 +174,8 @@ def test_a_row_of_a_pack_does_not_see_its_neighbours(settings: Settings, tiny: P
 def test_a_model_that_mixes_packed_rows_is_not_packed(settings: Settings, tiny: Path) -> None:
     spec = plan_for("full", "prompt_completion", tiny)
     model = load_model(settings, spec)
-    rows = Encoded([[5, 6, 7], [9, 10, 11, 12]], [[5, 6, 7], [9, 10, 11, 12]])
+    ids = [list(range(start, start + 12)) for start in (5, 100, 300)]
+    rows = Encoded(ids, ids)
     keep_rows_apart(model)
     assert rows_stay_apart(model, rows)
     # Injected: attention that ignores where rows end.

@@ -18,7 +18,8 @@ from tools.work.objectives.supervised import Supervised
 from tools.work.rows import Encoded
 
 __all__ = ["Objective", "Scores", "objective_of", "rows_stay_apart"]
-_SAME = 1e-2
+_SAME = {torch.float32: 1e-4}
+_SAME_OTHERWISE = 1e-2
 _COMPARED = (4, 512)
 _KINDS: dict[str, type[Objective]] = {
     "prompt_completion": Supervised,
@@ -64,4 +65,5 @@ def rows_stay_apart(model: Any, rows: Encoded) -> bool:
             logits, targets, _ = trained_logits(model, batch)
             found.append(float(torch.nn.functional.cross_entropy(logits, targets)))
     model.train(was_training)
-    return abs(found[0] - found[1]) <= _SAME * max(1e-6, abs(found[1]))
+    near = _SAME.get(model.dtype, _SAME_OTHERWISE)
+    return abs(found[0] - found[1]) <= near * max(1e-6, abs(found[1]))
