@@ -1,6 +1,7 @@
 """Every method with every objective on a model of 260k parameters: ten steps, saved, reloaded.
 
-`LUTHIER_MATRIX=lora,dora` measures these methods only; the table keeps the others as they were.
+It goes on where it was stopped; `LUTHIER_ANEW=1` measures every cell again, and
+`LUTHIER_MATRIX=lora,dora` these methods.
 """
 
 from __future__ import annotations
@@ -33,9 +34,10 @@ def main() -> str:
     torch.set_num_threads(1)
     chosen = os.environ.get("LUTHIER_MATRIX", "").split(",")
     found: dict[str, str] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
-    for name in methods():
-        for objective in OBJECTIVES:
-            if chosen == [""] or name in chosen:
+    for objective in OBJECTIVES:
+        for name in methods():
+            left = f"{name}/{objective}" not in found
+            if name in chosen or (chosen == [""] and (left or "LUTHIER_ANEW" in os.environ)):
                 found[f"{name}/{objective}"] = told = cell(name, objective)
                 print(f"{name:18s}{objective:26s}{told}", flush=True)
                 KEPT.write_text(json.dumps(found, indent=0), encoding="utf-8")
