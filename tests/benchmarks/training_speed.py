@@ -1,7 +1,8 @@
 """Time to the peer's final validation loss: Luthier beside TRL's own `SFTTrainer` at its defaults.
 
 Same model, rows, rank, targets, learning rate, schedule and samples per update; each run is a
-process of its own, the two trainers take turns, validation stands outside the clock. One thread.
+process of its own, the trainers take turns, validation stands outside the clock. One thread. It goes
+on where it was stopped; `LUTHIER_ANEW=1` measures again.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from typing import Any
 from tools.shipped import shipped
 
 _MATERIAL = Path(__file__).parents[3] / "shared" / "material"
+KEPT = Path(__file__).parent / "results" / "training_speed.json"
 _TURNS = int(os.environ.get("LUTHIER_TURNS", "3"))
-_EVAL_STEPS = 3
+_EVAL_STEPS = 7
 Row = dict[str, Any]
 
 
