@@ -99,7 +99,7 @@ def other_template() -> Patch:
     """Judge with another template than was trained with."""
 
     def put_in(stack: ExitStack) -> None:
-        from tools.work import evaluate, outcome
+        from tools.work import asking, outcome
 
         def changed(real: Any) -> Any:
             def load(*arguments: Any, **options: Any) -> Any:
@@ -113,7 +113,7 @@ def other_template() -> Patch:
 
             return load
 
-        for module in (evaluate, outcome):
+        for module in (asking, outcome):
             _swap(stack, module, "load_tokenizer", changed(module.load_tokenizer))
 
     return put_in
