@@ -1,9 +1,9 @@
 """One timed training run in a process of its own: `python -m tests.benchmarks.speed_run JSON`.
 
-The clock counts this process's CPU seconds, so that neighbours on the machine do not count; with one
-thread that is the time of a machine to itself. It runs while the trainer trains and stands still
-while it validates; validation is the same code for every trainer: the mean loss per answer token of
-the same held-out rows.
+The clock counts this process's CPU seconds, so that neighbours on the machine do not count; with
+one thread that is the time of a machine to itself. It runs while the trainer trains and stands
+still while it validates; validation is the same code for every trainer: the mean loss per answer
+token of the same held-out rows.
 """
 
 from __future__ import annotations
