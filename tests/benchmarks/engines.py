@@ -37,8 +37,11 @@ def main() -> str:
     chosen = [int(n) for n in os.environ.get("LUTHIER_CASES", "").split(",") if n]
     kept = Path(tempfile.gettempdir()) / "luthier-engines.jsonl"
     alone: dict[str, dict[str, Any]] = {}
-    with tempfile.TemporaryDirectory() as folder, kept.open("a") as file:
-        ctx = _context(Path(folder))
+    # One home for all: what DeepSpeed compiles at its first use stays there.
+    folder = Path(tempfile.gettempdir()) / "luthier-engines"
+    folder.mkdir(exist_ok=True)
+    with kept.open("a") as file:
+        ctx = _context(folder)
         for number, (name, changes) in enumerate(CASES):
             if chosen and number not in chosen:
                 continue
