@@ -10,7 +10,7 @@ from sys import intern
 import numpy as np
 import numpy.typing as npt
 
-from tools.datasets.signs import language_of_text
+from tools.datasets.languages import language_of_text
 from tools.evaluate.compare import compare_rows, mean_estimate
 from tools.evaluate.figures import Estimate
 from tools.evaluate.judgement import SliceResult
