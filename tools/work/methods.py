@@ -16,6 +16,7 @@ from tools.history.spec import TrainingSpec
 from tools.methods import Method, method, quantisation_of
 
 _TASKS = {"sequence_classification": "SEQ_CLS", "token_classification": "TOKEN_CLS"}
+_HEADS = {"score", "classifier"}
 _LARGEST_BLOCK = 32
 _CHANGES_THE_BASE = ("pissa", "olora", "orthogonal")
 INITIAL = "initial_adapter"
@@ -148,7 +149,7 @@ def _linears(model: Any) -> tuple[str, ...]:
         for name, module in model.named_modules()
         if isinstance(module, torch.nn.Linear | Conv1D)
     }
-    return tuple(sorted(names - {"score", "classifier"}))
+    return tuple(sorted(names - _HEADS))
 
 
 def _value(value: Any, facts: dict[str, Any]) -> Any:
@@ -164,10 +165,11 @@ def _block(model: Any) -> int:
     head = model.get_output_embeddings()
     sides = [
         side
-        for module in model.modules()
-        if isinstance(module, torch.nn.Linear) and module is not head
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear)
+        and module is not head
+        and name.rpartition(".")[2] not in _HEADS
         for side in (module.in_features, module.out_features)
-        if min(module.in_features, module.out_features) > 1
     ]
     largest = math.gcd(*sides) if sides else 1
     return min(_LARGEST_BLOCK, largest & -largest)
