@@ -83,6 +83,18 @@ def test_only_settings_that_differ_are_compared() -> None:
     assert same > 20
 
 
+def test_figures_of_different_rows_are_shown_but_not_ranked() -> None:
+    one = job(SPEC, "one", metrics={"accuracy": 0.9}, measured={"duration_s": 60})
+    two = job(SPEC, "two", metrics={"accuracy": 0.8}, measured={"duration_s": 50})
+    lives = {name: Life() for name in ("one", "two", "other")}
+    assert comparison([one, two], lives).count('class="num best"') == 2
+    other = job(
+        SPEC.model_copy(update={"dataset_fingerprint": "1" * 64}), "other",
+        metrics={"accuracy": 0.8}, measured={"duration_s": 50},
+    )  # fmt: skip
+    assert comparison([one, other], lives).count('class="num best"') == 1, "only the time"
+
+
 def test_the_best_trial_is_the_one_the_search_names_else_the_lowest_loss() -> None:
     trials = [
         {"number": 0, "job": "a", "state": "finished", "value": 0.5, "values": {}},

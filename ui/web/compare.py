@@ -119,7 +119,9 @@ def _metric_row(name: str, jobs: Sequence[JobRecord]) -> str:
     if not present or len({str(value) for value in values}) == 1:
         return ""
     best = None
-    if name not in _NOT_RANKED and len(present) > 1:
+    # Figures of different rows are shown, and not ranked; what a run took can always be.
+    ranks = name in ("duration_s", "memory_gib") or _same_rows(jobs)
+    if ranks and name not in _NOT_RANKED and len(present) > 1:
         pick = min if name in LESS_IS_BETTER else max
         best = values.index(pick(present))
     cells = []
@@ -130,6 +132,10 @@ def _metric_row(name: str, jobs: Sequence[JobRecord]) -> str:
             span = " " + interval(metrics.get("accuracy_low"), metrics.get("accuracy_high"))
         cells.append(DASH if value is None else f"{shown(value)}{span}")
     return _row(title, cells, best)
+
+
+def _same_rows(jobs: Sequence[JobRecord]) -> bool:
+    return len({job.training.dataset_fingerprint for job in jobs}) == 1
 
 
 def _band(title: str, columns: int) -> str:
