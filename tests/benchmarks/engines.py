@@ -58,6 +58,7 @@ def main() -> str:
             }
             print(json.dumps(row), flush=True)
             file.write(json.dumps(row) + "\n")
+            file.flush()
     rows = {row["number"]: row for row in map(json.loads, kept.read_text().splitlines())}
     return table([rows[number] for number in sorted(rows)])
 

@@ -52,11 +52,11 @@ def main() -> str:
         )  # fmt: skip
         whole = _ended(ctx, submit(ctx, spec, name="whole"))
         while len(rows) < wanted:
-            rows += _killed_run(
-                ctx, spec, whole, chooser, len(before) + len(rows), wanted - len(rows)
-            )
-    with kept.open("a") as file:
-        file.writelines(json.dumps(row) + "\n" for row in rows)
+            number, most = len(before) + len(rows), wanted - len(rows)
+            new = _killed_run(ctx, spec, whole, chooser, number, most)
+            rows += new
+            with kept.open("a") as file:
+                file.writelines(json.dumps(row) + "\n" for row in new)
     return table(before + rows)
 
 
