@@ -112,7 +112,7 @@ def test_a_cancelled_search_goes_on_and_nothing_of_it_runs_after_its_minutes(
 ) -> None:
     spec = _search(ctx, tiny)
     endless = spec.base.model_copy(update={"max_steps": 100_000, "eval_steps": 20})
-    spec = spec.model_copy(update={"base": endless, "max_minutes": 0.6, "trials": 50})
+    spec = spec.model_copy(update={"base": endless, "max_minutes": 0.75, "trials": 50})
     search = submit(ctx, spec, name="short")
     first = _until(lambda: _trials(ctx, search), "the first trial")[0]
     _until(lambda: ctx.store.jobs.events(first.id, kinds=["metrics"]), "its first step")
@@ -123,8 +123,8 @@ def test_a_cancelled_search_goes_on_and_nothing_of_it_runs_after_its_minutes(
     resume(ctx, ctx.store.jobs.get(search.id))
     after = _ended(ctx, search)
     # What was spent before it was stopped counts; the rest is for starting and ending.
-    assert time.monotonic() - began < 0.6 * 60 + 60
-    assert after.measured["searched_s"] < 0.6 * 60 + 30
+    assert time.monotonic() - began < 0.75 * 60 + 60
+    assert after.measured["searched_s"] < 0.75 * 60 + 30
     trials = _trials(ctx, search)
     assert 1 <= len(trials) < 50
     assert all(t.state not in UNFINISHED for t in trials)

@@ -80,6 +80,8 @@ class Search:
 
     def run(self) -> dict[str, Any]:
         """Run trials until there are enough of them or the budget is used up."""
+        # Loading the libraries takes of the budget too: no trial starts after it is used up.
+        self._starting()
         for frozen in self._study.get_trials(states=[TrialState.RUNNING]):
             self._go_on(Trial(self._study, frozen._trial_id))
         while self._ended() < self._spec.trials and self._left_min() > self._reserve_min():
