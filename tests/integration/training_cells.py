@@ -87,11 +87,12 @@ def every_cell() -> list[tuple[str, str]]:
 def plan_for(name: str, objective: str, model: Path, **changes: Any) -> TrainingSpec:
     """Return the plan of a cell, with the learning rate that its method usually wants."""
     rate = method(name).rate
+    careful = {"sequence_classification", "token_classification", "grpo"}
     values: dict[str, Any] = {
         "model": str(model), "method": name, "objective": objective, "rank": 4, "alpha": 8,
         "labels": labels_for(objective), "batch_size": 12, "max_length": _LENGTH,
-        # A head starts at random and learns at LoRA's rate, whatever stands beside it.
-        "learning_rate": _LORA_RATE * (min(1, rate) if "classification" in objective else rate),
+        # A new head, and answers of its own, learn at LoRA's rate whatever stands beside them.
+        "learning_rate": _LORA_RATE * (min(1, rate) if objective in careful else rate),
         "rewards": ("length:3", "one_line") if objective == "grpo" else (),
     }  # fmt: skip
     return make_spec_alone(**values | changes)
