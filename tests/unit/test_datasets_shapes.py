@@ -124,6 +124,11 @@ def german(n: int) -> str:
 
 CLASS, TAGS, CHAT = "classification", "token_classification", "chat"
 SHAPES: dict[str, tuple[str, int, Callable[[], bytes]]] = {
+    "quoted-text-bare-label.csv": (CLASS, ROWS, lambda: (
+        "Nachricht;Stimmung\n" + "".join(
+            f'"{sentence(n)}; sagt sie, Größe {n}";{LABELS[n % 3]}\n' for n in range(ROWS)
+        )
+    ).encode("latin-1")),
     "semicolons.csv": (CLASS, ROWS, lambda: table(
         lambda n: [sentence(n), LABELS[n % 3]], ["text", "label"], delimiter=";")),
     "pipes.txt": (CLASS, ROWS, lambda: table(

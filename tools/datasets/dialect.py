@@ -136,8 +136,10 @@ def _table(text: str, suffix: str) -> Dialect | None:
     declared = _SUFFIXES.get(suffix)
     if declared:
         wrapped = _parse(text, declared, True)
-        quoted = text.count('\n"') > 0.8 * len(wrapped) and not re.search(r'"[;\t|]"', text)
-        if quoted and all(len(row) == 1 for row in wrapped):
+        least = 0.8 * len(wrapped)
+        quoted = text.count('\n"') > least and text.replace("\r", "").count('"\n') > least
+        between = re.search(r'"[;\t|]"', text)
+        if quoted and not between and all(len(row) == 1 for row in wrapped):
             return _one_column(text)
     best: tuple[float, str, bool, list[list[str]]] | None = None
     for delimiter in ("\t", ",", ";", "|", ":::") if not declared else ("\t", ",", ";", "|"):
