@@ -129,6 +129,8 @@ SHAPES: dict[str, tuple[str, int, Callable[[], bytes]]] = {
             f'"{sentence(n)}; sagt sie, Größe {n}";{LABELS[n % 3]}\n' for n in range(ROWS)
         )
     ).encode("latin-1")),
+    "no-header-text-and-label.txt": (CLASS, ROWS, lambda: "".join(
+        f"{sentence(n).replace(',', '')};{LABELS[n % 3]}\n" for n in range(ROWS)).encode()),
     "semicolons.csv": (CLASS, ROWS, lambda: table(
         lambda n: [sentence(n), LABELS[n % 3]], ["text", "label"], delimiter=";")),
     "pipes.txt": (CLASS, ROWS, lambda: table(

@@ -216,7 +216,16 @@ def _is_plausible(delimiter: str, rows: list[list[str]], suffix: str) -> bool:
     if delimiter == "\t":
         return True
     named = any(cell.strip().lower() in KNOWN_NAMES for cell in rows[0])
-    return named and len(rows[0]) == width
+    return (named and len(rows[0]) == width) or (width == 2 and _ends_in_labels(rows))
+
+
+def _ends_in_labels(rows: list[list[str]]) -> bool:
+    """True where every row is a text and one of a few short words: `it rained all day;sadness`."""
+    if len(rows) < 10 or any(len(row) != 2 for row in rows):
+        return False
+    words = Counter(row[1].strip() for row in rows)
+    short = all(len(word) <= 30 and _NAME.match(word) for word in words)
+    return short and 2 <= len(words) <= min(50, len(rows) // 4)
 
 
 def _with_header(delimiter: str, quoting: bool, rows: list[list[str]]) -> Dialect:
