@@ -64,7 +64,7 @@ def tiny(material: Path) -> Path:
 def test_a_cell_learns_and_reloads_with_the_same_loss(
     settings: Settings, tiny: Path, tmp_path: Path, name: str, objective: str
 ) -> None:
-    cell = train_cell(settings, tmp_path, plan_for(name, objective, tiny), steps=6)
+    cell = train_cell(settings, tmp_path, plan_for(name, objective, tiny), steps=10)
     assert cell.learned, cell
     assert cell.reload_error < 1e-3, cell
 
