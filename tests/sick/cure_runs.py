@@ -20,7 +20,6 @@ MEASURES = {
     "eval_dominates": ("seconds of evaluation a step", "eval_per_step", -1),
     "forgetting": ("loss on general text", "general_loss", -1),
     "class_collapse": ("macro F1", "macro_f1", 1),
-    "oom_ram": ("steps done", "steps", 1),
 }
 _USUAL = ("last validation loss", "eval_loss", -1)
 

@@ -213,19 +213,6 @@ def slow_tokens(seconds: float) -> Patch:
     return put_in
 
 
-def as_they_come() -> Patch:
-    """Batch rows in random order, whatever their length."""
-
-    def put_in(stack: ExitStack) -> None:
-        from transformers import Trainer
-
-        from tools.work.recipe import Recipe
-
-        _swap(stack, Recipe, "_get_train_sampler", Trainer._get_train_sampler)
-
-    return put_in
-
-
 def leaking(mib: float) -> Patch:
     """Keep some memory of every step."""
     kept: list[bytearray] = []
@@ -252,24 +239,6 @@ def out_of_memory(where: str) -> Patch:
 
         name = {"train": "training_step", "evaluate": "_scored", "save": "_save_checkpoint"}[where]
         _swap(stack, Recipe, name, fail)
-
-    return put_in
-
-
-def room_for(rows: int) -> Patch:
-    """Let memory hold so many rows at once, and no more."""
-
-    def put_in(stack: ExitStack) -> None:
-        from tools.work.recipe import Recipe
-
-        real = Recipe.training_step
-
-        def step(self: Any, model: Any, inputs: Any, *more: Any, **options: Any) -> Any:
-            if len(inputs["input_ids"]) > rows:
-                raise RuntimeError(_GONE)
-            return real(self, model, inputs, *more, **options)
-
-        _swap(stack, Recipe, "training_step", step)
 
     return put_in
 

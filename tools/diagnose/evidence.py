@@ -26,6 +26,7 @@ class Run:
         steps: Fields of every `metrics` event, in order.
         after: Figures of the job's own record (`metrics` and `measured`).
         failures: Fields of `error` events, and the job's own error.
+        saved: Steps of the checkpoints that were written.
         log: The end of the log. Untrusted.
         question: What the person says they saw. Untrusted.
         unread: Lines of a stream that could not be read; `read` those that could.
@@ -46,6 +47,7 @@ class Run:
     warnings: list[tuple[str, str]] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
     attempts: list[dict[str, Any]] = field(default_factory=list)
+    saved: set[int] = field(default_factory=set)
     log: str = ""
     question: str = ""
     unread: int = 0

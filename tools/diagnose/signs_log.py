@@ -217,9 +217,22 @@ def _doing(run: Run, text: str, found: _Match | None) -> str:
         if saving:
             return "save"
     phase = run.phases[-1][0] if run.phases else ""
+    if not phase.startswith(("eval", "judge", "save")):
+        return _due_at_the_last_step(run)
     if phase.startswith(("eval", "judge")):
         return "evaluate"
     return "save" if phase.startswith(("save", "checkpoint")) else "train"
+
+
+def _due_at_the_last_step(run: Run) -> str:
+    """What came after the last step that was told: an evaluation or a checkpoint that never was."""
+    last = run.total_steps
+    every, saves = int(run.number("eval_steps") or 0), int(run.number("save_steps") or 0)
+    if not last or last in run.saved:
+        return "train"
+    if every and last % every == 0 and last not in run.eval_loss.steps:
+        return "evaluate"
+    return "save" if saves and last % saves == 0 else "train"
 
 
 def _idle_share(line: str) -> tuple[float, float] | None:

@@ -137,10 +137,6 @@ def _progress(run: Run, fields: dict[str, Any]) -> None:
             run.done_share = done / total
 
 
-def _nothing(run: Run, fields: dict[str, Any]) -> None:
-    """A kind that says nothing of a fault."""
-
-
 _READERS: dict[str, Any] = {
     "metrics": _metrics,
     "setup": _merge("setup"),
@@ -157,7 +153,7 @@ _READERS: dict[str, Any] = {
     ),
     "attempt": lambda run, fields: run.attempts.append(fields),
     "progress": _progress,
-    "checkpoint": _nothing,
+    "checkpoint": lambda run, fields: run.saved.add(int(fields.get("step") or 0)),
 }
 
 
