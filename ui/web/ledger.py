@@ -46,7 +46,7 @@ def _quantity(name: str, record: Mapping[str, Any]) -> str:
         f" {record['correction']:.2f}"
     )
     return (
-        f'<figure><h3>{title} <small class="quiet">{record["unit"]}</small></h3>'
+        f'<figure><h3>{title} <span class="quiet">{record["unit"]}</span></h3>'
         f"{scatter(runs, title, unit)}<figcaption>{h(said)}.</figcaption></figure>"
     )
 
