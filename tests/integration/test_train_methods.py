@@ -110,6 +110,15 @@ def test_the_probe_changes_nothing(ctx: Context, tiny: Path) -> None:
     assert _losses(ctx, with_probe, "loss") == _losses(ctx, without, "loss")
 
 
+def test_going_on_from_the_last_step_trains_no_more(ctx: Context, tiny: Path) -> None:
+    job = _job(ctx, make_spec(make_dataset(ctx), tiny, max_steps=8, eval_steps=4, save_steps=4))
+    for _ in range(2):
+        train.run(job)
+        job.flush()
+    events = ctx.store.jobs.events(job.id, kinds=["metrics"])
+    assert max(event.payload["step"] for event in events) == 8
+
+
 def test_the_loss_is_that_of_transformers(ctx: Context, tiny: Path) -> None:
     spec = make_spec(make_dataset(ctx), tiny)
     tokenizer, model = load_tokenizer(ctx.settings, spec), load_model(ctx.settings, spec)

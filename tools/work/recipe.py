@@ -158,6 +158,16 @@ class Recipe(Trainer):
             items = self.accelerator.gather(items).sum()
         return items
 
+    def _run_epoch(self, **options: Any) -> None:
+        """Train nothing more where the checkpoint gone on from already holds the last step.
+
+        transformers looks whether a run is over only after a step.
+        """
+        if self.state.global_step >= self.state.max_steps:
+            self.control.should_training_stop = True
+            return
+        super()._run_epoch(**options)
+
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         rows = self.args.train_batch_size * self.args.gradient_accumulation_steps
         rows *= self.args.world_size
