@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -149,18 +150,22 @@ def _peak(case: Case, folder: Path, batch: int) -> int:
     record = submit(ctx, spec, name="free")
     peak = 0
     while (now := ctx.store.jobs.get(record.id)).state in {"queued", "running"}:
-        status = Path(f"/proc/{now.pid}/status")
-        try:
-            lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
-            peak = max(peak, int(lines["VmPeak"].split()[0]) * 1024)
-        except (OSError, KeyError):
-            pass
+        peak = max(peak, _address_space(now.pid))
         if now.measured.get("memory_gib") and now.pid:
             # Trained; the verdict of a free run is of no interest.
             psutil.Process(now.pid).kill()
             return peak
         time.sleep(0.1)
     raise RuntimeError(f"the free run of {case.name} is {now.state}: {now.error}")
+
+
+def _address_space(pid: int | None) -> int:
+    """Return the most bytes a process has addressed so far; 0 before it lives and after its end."""
+    status = Path(f"/proc/{pid}/status")
+    if not status.exists():
+        return 0
+    found = re.search(r"^VmPeak:\s+(\d+) kB", status.read_text(), re.MULTILINE)
+    return int(found[1]) * 1024 if found else 0
 
 
 def _context(folder: Path, name: str, limit: int | None) -> Context:

@@ -133,8 +133,10 @@ def test_conversations_are_listed_and_can_be_opened_again(
     page.locator("#thread-list [aria-current]").wait_for()
     page.get_by_role("button", name="New conversation").click()
     page.get_by_role("heading", name="What should your model learn?").wait_for()
+    assert page.get_by_text("You said: hello pears").count() == 0
     page.locator("#thread-list button", has_text="hello pears").first.click()
     page.get_by_text("You said: hello pears").wait_for()
+    assert page.get_by_role("heading", name="What should your model learn?").count() == 0
 
 
 def test_a_dropped_file_is_kept_under_a_safe_name(
@@ -161,6 +163,7 @@ def test_a_file_that_holds_no_data_is_refused_with_a_next_step(
     page.get_by_text(
         re.compile("invalid file type|not a data file", re.IGNORECASE)
     ).first.wait_for()
+    assert not list((scripted.home / "uploads").glob("*tool*"))
 
 
 def test_the_main_job_can_be_done_from_the_keyboard(scripted: Server, open_page: Open) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,15 +11,15 @@ from typing import Any
 import torch
 from transformers import set_seed
 from transformers.utils import logging as transformers_logging
-from trl.trainer.sft_config import SFTConfig
 
 from tools.datasets.manifest import Manifest, read_manifest
 from tools.errors import Refused
 from tools.history.events import GatePassed, Timed, Warned
 from tools.history.spec import TrainingSpec
+from tools.work.arguments import steps_of, trainer_arguments
 from tools.work.clues import data_of, setup_of
 from tools.work.continued import take_over
-from tools.work.engines import added, check_started, cuts_weights, is_spread, trainer_options
+from tools.work.engines import added, check_started, cuts_weights, is_spread
 from tools.work.forward import keep_rows_apart
 from tools.work.keep import Keeper, save_result
 from tools.work.ladder import OutOfMemory, as_attempted, step_down, what_changed
@@ -35,11 +34,9 @@ from tools.work.probe import explained_memory, probe
 from tools.work.recipe import Recipe
 from tools.work.report import Cancelled, Job
 from tools.work.rows import Encoded
-from tools.work.saving import OPTIMISERS
 from tools.work.template import marks_generation, template_notes
 
 _HELD_OUT_ROWS = 512
-_LOGGED_STEPS = 4000
 
 
 @dataclass
@@ -217,7 +214,7 @@ def _prepare(job: Job, spec: TrainingSpec) -> Prepared:
     held_out = _some(held_out)
     for part in (rows, held_out):
         objective.reference(model, part)
-    model = make_trainable(model, spec, tokenizer=tokenizer, steps=_steps(spec, len(rows)))
+    model = make_trainable(model, spec, tokenizer=tokenizer, steps=steps_of(spec, len(rows)))
     take_over(job, spec, model)
     if spec.gradient_checkpointing:  # before the probe, which must need no more than the run
         recompute_activations(model)
@@ -274,7 +271,7 @@ def _train(
         held_out=prepared.held_out,
         on_checkpoint=keeper.checkpoint_written,
         model=prepared.model,
-        args=_config(job, spec, len(prepared.rows)),
+        args=trainer_arguments(job.folder, spec, len(prepared.rows)),
         processing_class=prepared.tokenizer,
         callbacks=[monitor],
     )
@@ -284,47 +281,6 @@ def _train(
     with explained_memory(spec), keeper.explained_disk():
         trainer.train(resume_from_checkpoint=keeper.resumed)
     return trainer, monitor
-
-
-def _steps(spec: TrainingSpec, rows: int) -> int:
-    """Return the optimiser steps of a run over so many rows."""
-    an_update = spec.batch_size * spec.gradient_accumulation * spec.processes * spec.nodes
-    return spec.max_steps or math.ceil(rows / an_update * spec.epochs)
-
-
-def _config(job: Job, spec: TrainingSpec, rows: int) -> SFTConfig:
-    steps = _steps(spec, rows)
-    return SFTConfig(
-        output_dir=str(job.folder / "checkpoints"),
-        per_device_train_batch_size=spec.batch_size,
-        per_device_eval_batch_size=max(spec.batch_size, 32),
-        gradient_accumulation_steps=spec.gradient_accumulation,
-        num_train_epochs=spec.epochs,
-        max_steps=spec.max_steps or -1,
-        learning_rate=spec.learning_rate,
-        lr_scheduler_type=spec.lr_scheduler,
-        warmup_steps=math.ceil(spec.warmup_ratio * steps),
-        weight_decay=spec.weight_decay,
-        activation_checkpointing=spec.gradient_checkpointing,
-        use_cpu=spec.device == "cpu",
-        optim=OPTIMISERS[spec.optimizer],
-        seed=spec.seed,
-        data_seed=spec.seed,
-        eval_strategy="steps",
-        eval_steps=min(spec.eval_steps, steps),
-        save_strategy="steps",
-        save_steps=min(spec.save_steps, steps),
-        logging_steps=max(1, steps // _LOGGED_STEPS),
-        logging_nan_inf_filter=False,
-        max_length=None,
-        report_to=[],
-        remove_unused_columns=False,
-        disable_tqdm=True,
-        dataloader_pin_memory=spec.device == "cuda",
-        bf16=spec.precision == "bfloat16",
-        fp16=spec.precision == "float16",
-        **trainer_options(spec),
-    )
 
 
 def _split(job: Job, manifest: Manifest, name: str = "validation") -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ class Scores:
     sums: dict[str, float] = field(default_factory=dict)
 
 
-class Objective:
+class Objective(ABC):
     """One way to learn from rows. Subclasses say how; the recipe is the same for all.
 
     Attributes:
@@ -47,28 +48,28 @@ class Objective:
         self.batcher = batcher
         self._loss = loss_of(spec)
 
+    @abstractmethod
     def encode(self, file: Path, *, max_length: int, model: Any) -> Encoded:
         """Tokenise a prepared split."""
-        raise NotImplementedError
 
+    @abstractmethod
     def check(self, rows: Encoded, model: Any) -> dict[str, Any]:
         """Look at what would be trained; the gate `labels`.
 
         Raises:
             Refused: The rows teach nothing, or the wrong thing.
         """
-        raise NotImplementedError
 
-    def reference(self, model: Any, rows: Encoded) -> None:
+    def reference(self, model: Any, rows: Encoded) -> None:  # noqa: B027 - most need none
         """Note what the untouched model makes of the rows, where the loss asks for that."""
 
+    @abstractmethod
     def collate(self, rows: list[dict[str, Any]]) -> Batch:
         """Return a batch; `items` in it is what its loss is averaged over."""
-        raise NotImplementedError
 
+    @abstractmethod
     def loss(self, model: Any, batch: Batch) -> Scores:
         """Return the loss of a batch. Validation uses it too, with the model in that mode."""
-        raise NotImplementedError
 
     def prompt(self, file: Path) -> str | None:
         """Return the first row as a model would be asked it, or None where none is generated."""

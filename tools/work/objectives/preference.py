@@ -23,7 +23,31 @@ _REFERENCE_ROWS = 16
 Messages = list[dict[str, str]]
 
 
-class Pairs(Objective):
+class Opposed(Objective):
+    """Rows in which each answer stands against another one (`rejected_ids`, `rejected_labels`)."""
+
+    def joined(self, rows: list[dict[str, Any]]) -> Batch:
+        """Join the answers and then those they stand against; `items` counts the rows."""
+        batch = self.batcher.join(
+            [r["input_ids"] for r in rows] + [r["rejected_ids"] for r in rows],
+            [r["labels"] for r in rows] + [r["rejected_labels"] for r in rows],
+        )
+        batch["items"] = torch.tensor(len(rows))
+        return batch
+
+    def references(self, model: Any, rows: Encoded) -> tuple[list[float], list[float]]:
+        """Return what the base makes of each answer, and of the one it stands against."""
+        return (
+            reference_of(self, model, rows.input_ids, rows.labels),
+            reference_of(self, model, rows.more["rejected_ids"], rows.more["rejected_labels"]),
+        )
+
+    def prompt(self, file: Path) -> str | None:
+        """Return the first prompt as the model would be asked it."""
+        return asked(self.tokenizer, read_split(file, ["prompt"])[0]["prompt"])
+
+
+class Pairs(Opposed):
     """Rows with a chosen and a rejected answer to the same prompt."""
 
     def encode(self, file: Path, *, max_length: int, model: Any) -> Encoded:
@@ -76,18 +100,12 @@ class Pairs(Objective):
         """Keep the base's log-probability of both answers; ORPO needs none."""
         if self.spec.objective == "orpo":
             return
-        rows.more["chosen_reference"] = reference_of(self, model, rows.input_ids, rows.labels)
-        rows.more["rejected_reference"] = reference_of(
-            self, model, rows.more["rejected_ids"], rows.more["rejected_labels"]
-        )
+        own, other = self.references(model, rows)
+        rows.more |= {"chosen_reference": own, "rejected_reference": other}
 
     def collate(self, rows: list[dict[str, Any]]) -> Batch:
         """Join chosen rows and then rejected ones; the loss is averaged over pairs."""
-        batch = self.batcher.join(
-            [r["input_ids"] for r in rows] + [r["rejected_ids"] for r in rows],
-            [r["labels"] for r in rows] + [r["rejected_labels"] for r in rows],
-        )
-        batch["items"] = torch.tensor(len(rows))
+        batch = self.joined(rows)
         if "chosen_reference" in rows[0]:
             both = [[r["chosen_reference"], r["rejected_reference"]] for r in rows]
             batch["reference"] = torch.tensor(both)
@@ -105,10 +123,6 @@ class Pairs(Objective):
             losses, margins = dpo(chosen, rejected, batch["reference"], beta)
         measures = {"preferred": float((margins > 0).sum()), "margin": float(margins.sum())}
         return Scores(losses.sum(), pairs, measures)
-
-    def prompt(self, file: Path) -> str | None:
-        """Return the first prompt as the model would be asked it."""
-        return asked(self.tokenizer, read_split(file, ["prompt"])[0]["prompt"])
 
 
 def dpo(
@@ -138,7 +152,7 @@ def orpo(
     return -chosen - beta * functional.logsigmoid(odds), odds.detach()
 
 
-class Judged(Objective):
+class Judged(Opposed):
     """KTO: single answers, each wanted or not (arXiv 2402.01306)."""
 
     def encode(self, file: Path, *, max_length: int, model: Any) -> Encoded:
@@ -177,18 +191,12 @@ class Judged(Objective):
 
     def reference(self, model: Any, rows: Encoded) -> None:
         """Keep the base's log-probability of each answer and of the mismatched one."""
-        rows.more["own_reference"] = reference_of(self, model, rows.input_ids, rows.labels)
-        rows.more["other_reference"] = reference_of(
-            self, model, rows.more["rejected_ids"], rows.more["rejected_labels"]
-        )
+        own, other = self.references(model, rows)
+        rows.more |= {"own_reference": own, "other_reference": other}
 
     def collate(self, rows: list[dict[str, Any]]) -> Batch:
         """Join answers and then mismatched ones; the loss is averaged over rows."""
-        batch = self.batcher.join(
-            [r["input_ids"] for r in rows] + [r["rejected_ids"] for r in rows],
-            [r["labels"] for r in rows] + [r["rejected_labels"] for r in rows],
-        )
-        batch["items"] = torch.tensor(len(rows))
+        batch = self.joined(rows)
         batch["wanted"] = torch.tensor([r["wanted"] for r in rows])
         both = [[r["own_reference"], r["other_reference"]] for r in rows]
         batch["reference"] = torch.tensor(both)
@@ -208,10 +216,6 @@ class Judged(Objective):
         signed = torch.where(batch["wanted"], rewards, -rewards)
         measures = {"preferred": float((signed > 0).sum()), "margin": float(signed.sum())}
         return Scores(losses.sum(), rows, measures)
-
-    def prompt(self, file: Path) -> str | None:
-        """Return the first prompt as the model would be asked it."""
-        return asked(self.tokenizer, read_split(file, ["prompt"])[0]["prompt"])
 
 
 def kto(
