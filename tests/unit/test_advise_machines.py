@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tools.advise import hardware
@@ -34,6 +36,12 @@ CARDS = [
     ("an 8 GB card", 1, 8),
     ("2 nodes with 8 H100 each", 16, 80),
     ("one T4 on colab", 1, 16),
+    ("GTX 1650 4GB", 1, 4),
+    ("free Colab", 1, 16),
+    ("a Kaggle notebook", 2, 16),
+    ("g5.xlarge", 1, 24),
+    ("p4d.24xlarge", 8, 40),
+    ("Standard_NC24ads_A100_v4", 1, 80),
 ]
 PLAIN = [
     ("16 GB laptop without gpu", 16),
@@ -42,6 +50,8 @@ PLAIN = [
     ("my laptop has no graphics card and 8 gigs of ram", 8),
     ("a machine with 8 GB", 8),
     ("64 GB of RAM", 64),
+    ("raspberry pi 5 8gb", 8),
+    ("Snapdragon laptop with NPU and 16 GB RAM", 16),
 ]
 
 
@@ -107,3 +117,28 @@ def test_this_machine_respects_the_limit_of_the_settings(settings: Settings) -> 
     limited = settings.model_copy(update={"memory_limit_gib": 0.5})
     assert this_machine(limited).usable_gib("cpu") <= 0.5
     assert this_machine(settings).usable_gib("cpu") > 0.5
+
+
+def test_a_limit_in_the_settings_holds_for_a_card_as_well() -> None:
+    machine = parse_machine("24GB")
+    limited = replace(machine, memory_gib=8.0, limited=True)
+    assert limited.usable_gib("cuda") == 8.0
+    assert machine.usable_gib("cuda") > 20
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        ("AMD MI300X", "an AMD card"), ("Radeon RX 7900 XTX 24GB", "an AMD card"),
+        ("TPU v3-8", "a TPU"), ("Intel Arc A770 16GB", "an Intel card"), ("an NPU", "an NPU"),
+    ],
+)  # fmt: skip
+def test_what_cannot_train_here_is_named(words: str, named: str) -> None:
+    with pytest.raises(BadInput, match=named) as caught:
+        parse_machine(words)
+    assert "without a GPU" in caught.value.hint
+
+
+def test_a_number_in_other_notation_is_not_half_read() -> None:
+    with pytest.raises(BadInput):
+        parse_machine("1e9 GB gpu")

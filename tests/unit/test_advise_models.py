@@ -113,6 +113,10 @@ def test_an_unknown_name_is_not_found(ctx: Context, name: str) -> None:
         ("gpt2", "openai-community/gpt2"),
         ("qwen2.5 0.5b", "Qwen/Qwen2.5-0.5B-Instruct"),
         ("dialogpt-medium", "microsoft/DialoGPT-medium"),
+        ("llama 3.1 405b", "meta-llama/Meta-Llama-3.1-405B"),
+        ("llama3.1:8b", "meta-llama/Meta-Llama-3.1-8B-Instruct"),
+        ("Llama-3,2 3B base", "meta-llama/Llama-3.2-3B"),
+        ("7B qwen 2.5", "Qwen/Qwen2.5-7B-Instruct"),
     ],
 )
 def test_short_names_are_understood(said: str, meant: str) -> None:
@@ -169,3 +173,46 @@ def test_a_gated_model_says_what_to_do(online: Context, tmp_path: Path) -> None:
 def test_a_hub_that_does_not_answer_is_said_at_once(online: Context) -> None:
     with pytest.raises(Unavailable, match="did not answer"):
         resolve_model(at(online, "http://127.0.0.1:9"), "org/tiny")
+
+
+def test_an_instructed_model_is_never_swapped_for_its_base() -> None:
+    assert catalogue_entry("llama 2 7b chat") is None
+
+
+@pytest.mark.parametrize(
+    ("said", "named"),
+    [("Lama-3,1 8B instuct", "Llama-3.1-8B-Instruct"), ("qwen", "Qwen/"), ("falcon 7b", "7B")],
+)
+def test_an_unknown_name_comes_with_the_nearest(ctx: Context, said: str, named: str) -> None:
+    with pytest.raises(NotFound) as caught:
+        resolve_model(ctx, said, needs_weights=False)
+    assert named in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "original"),
+    [
+        ("TheBloke/Mistral-7B-Instruct-v0.2-GPTQ", "mistralai/Mistral-7B-Instruct-v0.2"),
+        ("Qwen/Qwen2.5-7B-Instruct-AWQ", "Qwen/Qwen2.5-7B-Instruct"),
+        ("unsloth/Meta-Llama-3.1-8B-Instruct-bnb-4bit", "meta-llama/Meta-Llama-3.1-8B-Instruct"),
+        ("bartowski/Llama-3.2-3B-Instruct-GGUF", "meta-llama/Llama-3.2-3B-Instruct"),
+        ("someone/thing-fp8", "the original"),
+    ],
+)
+def test_a_quantised_copy_names_its_original(ctx: Context, name: str, original: str) -> None:
+    with pytest.raises(BadInput, match="quantised copy") as caught:
+        resolve_model(ctx, name, needs_weights=False)
+    assert original in caught.value.hint
+
+
+def test_a_folder_of_rounded_weights_is_refused(ctx: Context, tmp_path: Path) -> None:
+    config = {**TINY, "quantization_config": {"quant_method": "gptq", "bits": 4}}
+    folder_with(tmp_path / "rounded", config, "model.safetensors")
+    with pytest.raises(BadInput, match="gptq"):
+        resolve_model(ctx, "./rounded")
+
+
+@pytest.mark.parametrize("name", ["bert-base-uncased", "t5-base", "openai/whisper-small"])
+def test_other_kinds_of_model_are_told_by_name(ctx: Context, name: str) -> None:
+    with pytest.raises(BadInput, match="causal language models"):
+        resolve_model(ctx, name)

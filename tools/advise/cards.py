@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from tools.shipped import shipped
 
@@ -20,10 +21,29 @@ class Card:
     tflops: float
 
 
+@dataclass(frozen=True)
+class Place:
+    """A service or a kind of rented machine that people name, and what it hands out."""
+
+    name: str
+    machine: str
+    note: str
+
+
+@cache
+def places() -> tuple[Place, ...]:
+    """Return all places."""
+    return tuple(Place(**entry) for entry in _table()["place"])
+
+
+@cache
+def _table() -> dict[str, Any]:
+    return tomllib.loads(shipped("cards.toml").read_text(encoding="utf-8"))
+
+
 @cache
 def cards() -> tuple[Card, ...]:
     """Return all cards."""
-    table = tomllib.loads(shipped("cards.toml").read_text(encoding="utf-8"))["card"]
     return tuple(
         Card(
             name=entry["name"],
@@ -32,7 +52,7 @@ def cards() -> tuple[Card, ...]:
             capability=_capability(entry["capability"]),
             tflops=float(entry["tflops"]),
         )
-        for entry in table
+        for entry in _table()["card"]
     )
 
 

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from functools import cache
 
-from tools.advise.cards import Card, by_alias
+from tools.advise.cards import Card, by_alias, card_of, places
 from tools.advise.hardware import Gpu, Machine
 from tools.errors import BadInput
 
@@ -27,7 +27,7 @@ _KINDS = {
     "R": "ram ddr4 ddr5 lpddr5 dram",
     "M": "memory mem",
     "H": "laptop notebook desktop pc computer server vm machine workstation box host instance "
-    "macbook mac imac chromebook tablet",
+    "macbook mac imac chromebook tablet phone smartphone raspberry thinkpad surface nuc",
     "D": "nodes node machines servers hosts",
     "E": "each apiece per",
     "X": "x times",
@@ -43,7 +43,18 @@ _NO_GPU = re.compile(
     r"\bgpu-?less\b|\bintegrated graphics\b|^(?:a |the |my |plain |just |on )*cpus?$"
 )
 _APPLE = re.compile(r"\b(?:mac|macbook|imac|apple|m[1-5])\b")
-_SIZE = re.compile(r"(-?\d+(?:\.\d+)?) ?(tb|gib|gb|gigabytes?|gigs?|g|mib|mb)\b")
+_MODEL_NUMBER = re.compile(
+    r"\b(?:rtx|gtx|geforce|quadro|rx|pi|iphone|galaxy|ryzen|core|xeon|epyc|windows|ubuntu|android)"
+    r"(?: (?!<)[a-z]*\d+[a-z\d]*)+(?: (?:ti|super|xtx|xt)\b)?"
+)
+"""A product's number is no count: a GTX 1650 is one card. Cards that are known were taken out."""
+_SIZE = re.compile(r"(?<![\w.])(-?\d+(?:\.\d+)?) ?(tb|gib|gb|gigabytes?|gigs?|g|mib|mb)\b")
+_OTHER_MAKES = {
+    "a TPU": "tpu", "an NPU": "npu snapdragon hexagon coral",
+    "an AMD card": "rocm radeon instinct mi100 mi210 mi250 mi250x mi300 mi300x mi325x mi350x",
+    "an Intel card": "arc xpu gaudi ponte vecchio", "an FPGA": "fpga",
+}  # fmt: skip
+"""Accelerators that Luthier cannot train on."""
 _TOKEN = re.compile(r"<\w+>|\d+(?:\.\d+)?|[a-z0-9/']+|;")
 
 
@@ -70,13 +81,22 @@ def parse_machine(text: str) -> Machine:
     Raises:
         BadInput: They name neither a known card nor an amount of memory, or an impossible one.
     """
-    words = _normal(text)
+    named, place = _place(text.lower())
+    words = _normal(named)
     without_gpu = bool(_NO_GPU.search(words))
     tokens = _tokens(_NO_GPU.sub(" ; ", words))
     apple = bool(_APPLE.search(words))
     found = _read(tokens, text, no_gpu=without_gpu or apple)
+    other = _other_make(text)
+    unnamed = all(card_of(gpu.name) is None for gpu in found.gpus)
+    if other and unnamed and (found.gpus or found.ram_gb is None):
+        raise _not_trained_on(text, other)
     if not found.gpus and found.ram_gb is None and not without_gpu:
         raise _unclear(text)
+    if other and unnamed:
+        found.notes.append(f"{other[0].upper()}{other[1:]} is not used; the processor is.")
+    if place:
+        found.notes.append(place)
     if apple:
         found.notes.append("Apple's GPU is not used; the processor and its memory are.")
     cards = found.gpus * found.nodes
@@ -105,6 +125,16 @@ def parse_machine(text: str) -> Machine:
 def machine_with_card(memory_gb: float) -> Machine:
     """Return a machine with one card of that much memory, as people say it (`24` for 24 GB)."""
     return parse_machine(f"one {memory_gb:g} GB gpu")
+
+
+def _place(words: str) -> tuple[str, str]:
+    """Return the words with what a named place hands out, and the note that says so."""
+    if _SIZE.search(words) or _card_pattern().search(words):
+        return words, ""
+    for place in places():
+        if re.search(rf"(?<![a-z\d]){re.escape(place.name)}", words):
+            return f"{words.replace(place.name, ' ')} ; {place.machine}", place.note
+    return words, ""
 
 
 def _normal(text: str) -> str:
@@ -141,6 +171,7 @@ def _tokens(words: str) -> list[_Token]:
 
     words = _SIZE.sub(size, words)
     words = _card_pattern().sub(lambda m: keep(_Token("C", card=by_alias()[m[1]])), words)
+    words = _MODEL_NUMBER.sub(" ", words)
     tokens = []
     for word in _TOKEN.findall(words):
         if word.startswith("<t"):
@@ -219,4 +250,18 @@ def _unclear(text: str) -> BadInput:
     return BadInput(
         f"{text.strip()[:60]!r} does not describe a machine that Luthier can plan for.",
         hint=_EXAMPLES,
+    )
+
+
+def _other_make(text: str) -> str:
+    """Return the accelerator that is named and cannot be trained on, such as `a TPU`."""
+    said = set(re.findall(r"[a-z][a-z\d]*", text.lower()))
+    return next((make for make, words in _OTHER_MAKES.items() if said & set(words.split())), "")
+
+
+def _not_trained_on(text: str, make: str) -> BadInput:
+    return BadInput(
+        f"{text.strip()[:60]!r} names {make}: Luthier trains on NVIDIA cards and on processors.",
+        hint=f"{_EXAMPLES} To train on the processor beside it, say its memory, such as "
+        "`16 GB laptop without a GPU`.",
     )

@@ -9,11 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from tools.advise import hub
+from tools.advise import hub, naming
 from tools.advise.architecture import Shape, shape_of
 from tools.advise.compatibility import reaches_target
 from tools.context import Context
-from tools.errors import BadInput, NotFound, Unavailable
+from tools.errors import BadInput, Unavailable
 from tools.paths import locate, resolve_input
 from tools.shipped import shipped
 
@@ -93,13 +93,11 @@ def resolve_model(ctx: Context, name: str | None, *, needs_weights: bool = True)
     listed = catalogue_entry(wanted)
     full_name = listed["name"] if listed else wanted
     if not hub.HUB_NAME.fullmatch(full_name):
-        raise NotFound(
-            f"There is no model called {wanted}.",
-            hint="Say `starter`, a folder with a config.json, or a Hub name like org/model; "
-            "`luthier models` lists some.",
-        )
+        raise naming.unknown(wanted, catalogue())
     if not needs_weights and listed:
         return from_catalogue(listed)
+    if not listed:
+        naming.refuse_by_name(full_name, catalogue())
     return _from_hub(ctx, full_name, listed)
 
 
@@ -122,17 +120,8 @@ def catalogue() -> tuple[dict[str, Any], ...]:
 
 
 def catalogue_entry(name: str) -> dict[str, Any] | None:
-    """Find an entry by its Hub name or by how people call it; case and punctuation blind."""
-    wanted = _plain(name)
-    for entry in catalogue():
-        names = (entry["name"], entry["name"].partition("/")[2], *entry.get("aliases", ()))
-        if any(_plain(candidate) == wanted for candidate in names):
-            return entry
-    return None
-
-
-def _plain(name: str) -> str:
-    return "".join(c for c in name.lower() if c.isalnum() or c in "./")
+    """Find an entry by its Hub name or by how people call it; case, order, punctuation blind."""
+    return naming.find(name, catalogue())
 
 
 def _is_folder(ctx: Context, name: str) -> bool:
@@ -254,6 +243,10 @@ def _refuse_foreign_code(name: str, config: dict[str, Any]) -> None:
             f"{name} is an encoder-decoder model; Luthier tunes causal language models.",
             hint="Choose a causal model such as Qwen/Qwen2.5-0.5B-Instruct.",
         )
+    rounded = config.get("quantization_config")
+    if rounded:
+        method = rounded.get("quant_method") if isinstance(rounded, dict) else None
+        raise naming.quantised_copy(name, str(method or "quantization_config"))
     names = [str(a) for a in config.get("architectures") or []]
     if names and not any(a.endswith(("ForCausalLM", "LMHeadModel")) for a in names):
         raise BadInput(
