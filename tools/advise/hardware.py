@@ -72,13 +72,15 @@ class Machine:
         already name a limit; of a card a small reserve is left to the display and the driver.
         """
         if device == "cuda":
-            return max(0.0, 0.985 * self.gpus[0].memory_gib) if self.gpus else 0.0
+            card = max(0.0, 0.985 * self.gpus[0].memory_gib) if self.gpus else 0.0
+            return min(card, self.memory_gib) if self.limited else card
         reserve = 0.0 if self.limited else max(0.75, 0.08 * self.memory_gib)
         return max(0.0, self.memory_gib - reserve)
 
     def summary(self) -> str:
         """Return the machine in one line."""
-        parts = [f"{self.cores} CPU cores", f"{self.memory_gib:.0f} GiB memory"]
+        cores = f"{self.cores} CPU {'core' if self.cores == 1 else 'cores'}"
+        parts = [cores, f"{self.memory_gib:.0f} GiB memory"]
         if self.gpus:
             names = {gpu.name for gpu in self.gpus}
             label = self.gpus[0].name if len(names) == 1 else "GPUs"

@@ -116,5 +116,11 @@ def _warn(draft: Draft, spec: TrainingSpec, memory: MemoryEstimate, duration: Ra
     free = draft.machine.free_memory_gib
     if spec.device == "cpu" and memory.high_gib > free:
         warn(f"Only {free:.1f} GiB are free now; the run waits in the queue until there is room.")
+    if spec.device == "cuda" and memory.high_gib > draft.machine.gpus[0].free_gib:
+        taken = draft.machine.gpus[0]
+        warn(
+            f"Only {taken.free_gib:.1f} of {taken.memory_gib:.0f} GiB of the card are free now; "
+            "end what else uses it before the run starts."
+        )
     if memory.verdict(draft.machine.usable_gib(spec.device)) == "tight":
         warn("Memory is tight: close what else needs much of it.")

@@ -1,17 +1,21 @@
 """How a model's answers are scored in training: any method, padded or packed, any engine.
 
 Packed rows stand end to end in one sequence without padding. Attention runs row by row (see
-`attend_rows_apart`), so rows never see each other and no mask over the whole sequence is needed.
+`attend_rows_apart`), so rows never see each other and no mask over the whole sequence is needed:
+on a GPU in one kernel for all rows, elsewhere in blocks of rows of similar length.
 Not covered: models with other layers than attention (state spaces), whose rows are padded.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 import torch
+from torch.nn.attention.varlen import varlen_attn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
@@ -28,6 +32,11 @@ _UNUSUAL_HEADS = (
     "lm_head_multiplier",
 )
 _HALF = 0.5
+_KERNEL_TYPES = {torch.bfloat16, torch.float16}
+_KERNEL_WIDTH = 256
+"""The widest head that FlashAttention-2 knows."""
+# Before torch 2.12 grouped heads were taken without being told.
+_GROUPED = {"enable_gqa": True} if "enable_gqa" in inspect.signature(varlen_attn).parameters else {}
 Batch = dict[str, torch.Tensor]
 T = TypeVar("T")
 
@@ -65,22 +74,101 @@ def blocks(lengths: Sequence[int], device: torch.device) -> list[Block]:
     return found
 
 
+class PackedRows:
+    """Where the rows of a packed sequence begin and end.
+
+    Attributes:
+        lengths: Tokens of each row, in the order of the sequence.
+        ends: Shape (rows + 1): 0, and where each row ends, as the kernel wants it.
+    """
+
+    def __init__(self, lengths: Sequence[int], device: torch.device) -> None:
+        self.lengths = list(lengths)
+        self._device = device
+
+    @cached_property
+    def ends(self) -> torch.Tensor:
+        """Made once for all layers."""
+        ends = torch.tensor([0, *self.lengths]).cumsum(0).to(torch.int32)
+        return ends.to(self._device, non_blocking=True)
+
+    @cached_property
+    def blocks(self) -> list[Block]:
+        """Made once for all layers."""
+        return blocks(self.lengths, self._device)
+
+
 def attend_rows_apart(
     module: torch.nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
-    row_blocks: list[Block] | None = None,
+    packed_rows: PackedRows | None = None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attend within each row of a packed sequence; without `row_blocks` this is plain SDPA.
+    """Attend within each row of a packed sequence; without `packed_rows` this is plain SDPA.
 
-    Shapes: query (1, heads, tokens, width), result (1, tokens, heads, width). What a short row
-    repeats at its end lies in its own future, so that causal attention never looks at it.
+    Shapes: query (1, heads, tokens, width), result (1, tokens, heads, width).
     """
-    if row_blocks is None:
+    if packed_rows is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+    if query.is_cuda and torch.is_autocast_enabled("cuda"):
+        # Plain SDPA is lowered by autocast itself; the kernel is not.
+        number = torch.get_autocast_dtype("cuda")
+        query, key, value = (part.to(number) for part in (query, key, value))
+    if _has_kernel(query, options.get("dropout", 0.0)):
+        return _attend_in_one_kernel(query, key, value, packed_rows, options), None
+    return _attend_in_blocks(module, query, key, value, packed_rows.blocks, options), None
+
+
+def _has_kernel(query: torch.Tensor, dropout: float) -> bool:
+    return (
+        query.is_cuda
+        and query.dtype in _KERNEL_TYPES
+        and query.shape[-1] <= _KERNEL_WIDTH
+        and not dropout
+        and torch.cuda.get_device_capability(query.device) >= (8, 0)
+    )
+
+
+def _attend_in_one_kernel(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    rows: PackedRows,
+    options: dict[str, Any],
+) -> torch.Tensor:
+    # The window of transformers counts the token itself, the kernel's does not.
+    window = options.get("sliding_window")
+    longest = max(rows.lengths)
+    answer = varlen_attn(
+        *(part[0].transpose(0, 1) for part in (query, key, value)),
+        rows.ends,
+        rows.ends,
+        longest,
+        longest,
+        scale=options.get("scaling"),
+        window_size=(-1 if window is None or window >= longest else window - 1, 0),
+        **_GROUPED,
+    )
+    assert isinstance(answer, torch.Tensor)
+    return answer[None]
+
+
+def _attend_in_blocks(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    row_blocks: list[Block],
+    options: dict[str, Any],
+) -> torch.Tensor:
+    """Attend block by block.
+
+    What a short row repeats at its end lies in its own future, so that causal attention never
+    looks at it.
+    """
     window = options.get("sliding_window")
     answers = []
     for block in row_blocks:
@@ -98,7 +186,7 @@ def attend_rows_apart(
             scaling=options.get("scaling"),
         )
         answers.append(answer.flatten(0, 1).index_select(0, block.real))
-    return torch.cat(answers)[None], None
+    return torch.cat(answers)[None]
 
 
 def _window_mask(longest: int, window: int | None, device: torch.device) -> torch.Tensor | None:
@@ -196,5 +284,5 @@ def _inputs(batch: Batch) -> dict[str, Any]:
         "position_ids": batch["position_ids"],
         # A mask of four dimensions is taken as it is: none is built over the whole sequence.
         "attention_mask": ids.new_ones((1, 1, 1, 1), dtype=torch.bool),
-        "row_blocks": blocks(batch["row_lengths"].tolist(), ids.device),
+        "packed_rows": PackedRows(batch["row_lengths"].tolist(), ids.device),
     }

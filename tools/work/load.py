@@ -84,7 +84,10 @@ def load_model(
     whole = adapter is not None and not (adapter / "adapter_config.json").is_file()
     source = str(adapter) if whole else model_source(spec)
     stored = "none" if quantised is False else quantisation_of(spec.method, spec.quantization)
-    options: dict[str, Any] = {"dtype": load_dtype(spec), "device_map": None, **_head(spec)}
+    # A GPU is filled as the weights are read: the machine's own memory need not hold them all.
+    straight = spec.device == "cuda" and spec.engine in ("single", "ddp")
+    place = {"": torch.cuda.current_device()} if straight else None
+    options: dict[str, Any] = {"dtype": load_dtype(spec), "device_map": place, **_head(spec)}
     if spec.attention != "auto":
         options["attn_implementation"] = ATTENTION[spec.attention]
     if stored != "none":

@@ -37,6 +37,12 @@ def memory_limit_gib(device: str, allowed_gib: float | None) -> float:
     return min(there, allowed_gib) if allowed_gib else there
 
 
+def allow_gpu_memory(limit_gib: float) -> None:
+    """Let this process take no more of the GPU than so much; then it runs out of memory."""
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(min(1.0, limit_gib * _GIB / total))
+
+
 def usage(device: str) -> dict[str, float]:
     """Return how busy the machine is: shares of its cores, and of the GPU beside this process."""
     cores = psutil.cpu_count() or 1
@@ -56,8 +62,9 @@ def memory_room_gib(device: str) -> float:
     is taken off, so that the figure compares with resident sizes.
     """
     if device == "cuda":
-        free, _ = torch.cuda.mem_get_info()
-        return (free + torch.cuda.memory_reserved()) / _GIB
+        free, total = torch.cuda.mem_get_info()
+        allowed = torch.cuda.get_per_process_memory_fraction() * total
+        return min(free + torch.cuda.memory_reserved(), allowed) / _GIB
     held = psutil.Process().memory_info()
     rooms = [float(psutil.virtual_memory().available) + held.rss]
     space, _ = resource.getrlimit(resource.RLIMIT_AS)

@@ -20,6 +20,7 @@ import torch
 from tools.errors import Refused
 from tools.history.events import GatePassed, SampleGenerated
 from tools.history.spec import TrainingSpec
+from tools.work.computing import computing
 from tools.work.ladder import OutOfMemory
 from tools.work.memory import forget_peak, memory_peak_gib, memory_room_gib
 from tools.work.objectives import Objective
@@ -148,7 +149,7 @@ def _steps(
     for _ in range(STEPS):
         job.check_cancelled()
         began = time.monotonic()
-        with offloading(spec):
+        with offloading(spec), computing(spec, model):
             scores = objective.loss(model, batch)
             loss = scores.total / max(1, scores.items)
         loss.backward()

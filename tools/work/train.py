@@ -18,6 +18,7 @@ from tools.history.events import GatePassed, Timed, Warned
 from tools.history.spec import TrainingSpec
 from tools.work.arguments import steps_of, trainer_arguments
 from tools.work.clues import data_of, setup_of
+from tools.work.computing import inputs_as_they_are
 from tools.work.continued import take_over
 from tools.work.engines import added, check_started, cuts_weights, is_spread
 from tools.work.forward import keep_rows_apart
@@ -25,7 +26,7 @@ from tools.work.keep import Keeper, save_result
 from tools.work.ladder import OutOfMemory, as_attempted, step_down, what_changed
 from tools.work.launching import run_ranks
 from tools.work.load import load_config, load_model, load_tokenizer
-from tools.work.memory import forget_peak, memory_peak_gib, recompute_activations
+from tools.work.memory import allow_gpu_memory, forget_peak, memory_peak_gib, recompute_activations
 from tools.work.methods import keep_initial, keep_trained_weights_exact, make_trainable
 from tools.work.monitor import Monitor, RunFacts
 from tools.work.objectives import Objective, objective_of, rows_stay_apart
@@ -97,6 +98,8 @@ def run_as_rank(job: Job) -> dict[str, Any]:
 def _settle_libraries(job: Job) -> None:
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
+    if job.record.training.device == "cuda" and job.settings.memory_limit_gib:
+        allow_gpu_memory(job.settings.memory_limit_gib)
     torch.set_num_threads(job.settings.worker_threads or torch.get_num_threads())
 
 
@@ -278,7 +281,11 @@ def _train(
     check_started(spec, trainer.accelerator)
     keep_trained_weights_exact(prepared.model)
     monitor.trainer = trainer
-    with explained_memory(spec), keeper.explained_disk():
+    with (
+        explained_memory(spec),
+        keeper.explained_disk(),
+        inputs_as_they_are(spec, prepared.model),
+    ):
         trainer.train(resume_from_checkpoint=keeper.resumed)
     return trainer, monitor
 
