@@ -75,11 +75,15 @@ def seal(
 def move_up(checkpoint: Path) -> Path:
     """Move a sealed folder from where it was written to where checkpoints lie; return its place."""
     final = checkpoint.parent.parent / checkpoint.name
+    replaced = checkpoint.with_name(f"replaced-{checkpoint.name}")
     if final.exists():
-        # Written again by a run that was resumed at this very step.
-        (final / MANIFEST).unlink(missing_ok=True)
-        shutil.rmtree(final)
-    return checkpoint.rename(final)
+        # Written again by a run that was resumed at this very step. Renamed, not deleted here: a
+        # worker killed in between would leave neither.
+        shutil.rmtree(replaced, ignore_errors=True)
+        final.rename(replaced)
+    checkpoint.rename(final)
+    shutil.rmtree(replaced, ignore_errors=True)
+    return final
 
 
 def drop_half(job_folder: Path) -> None:
@@ -93,17 +97,8 @@ def read_checkpoint(checkpoint: Path, *, thorough: bool = True) -> CheckpointMan
     Args:
         thorough: Also compare every file's digest; otherwise only its size.
     """
-    try:
-        manifest = CheckpointManifest.model_validate_json((checkpoint / MANIFEST).read_bytes())
-    except (OSError, ValidationError):
-        return None
-    for name, expected in manifest.files.items():
-        path = checkpoint / name
-        if not path.is_file() or path.stat().st_size != expected.size_bytes:
-            return None
-        if thorough and _sha256(path) != expected.sha256:
-            return None
-    return manifest
+    found = _look_at(checkpoint, thorough=thorough)
+    return found if isinstance(found, CheckpointManifest) else None
 
 
 def checkpoint_folders(job_folder: Path) -> list[Path]:
@@ -120,20 +115,63 @@ def latest_checkpoint(
     job_folder: Path, *, plan_hash: str, thorough: bool = True
 ) -> tuple[Path, CheckpointManifest] | None:
     """Return the latest checkpoint of this plan that can be trusted."""
-    for folder in checkpoint_folders(job_folder):
-        manifest = read_checkpoint(folder, thorough=thorough)
-        if manifest and manifest.plan_hash == plan_hash:
-            return folder, manifest
-    return None
+    return search_checkpoints(job_folder, plan_hash=plan_hash, thorough=thorough)[0]
 
 
-def keep_only(job_folder: Path, kept: set[Path]) -> None:
-    """Delete every checkpoint that is not in `kept`."""
+def search_checkpoints(
+    job_folder: Path, *, plan_hash: str, thorough: bool = True
+) -> tuple[tuple[Path, CheckpointManifest] | None, str]:
+    """Return the latest checkpoint that can be trusted, and which later ones were passed over.
+
+    Returns:
+        The checkpoint, and a sentence that names the others with their flaws; empty where there
+        is none.
+    """
+    passed_over: list[str] = []
+    chosen = None
     for folder in checkpoint_folders(job_folder):
+        found = _look_at(folder, thorough=thorough)
+        if isinstance(found, CheckpointManifest) and found.plan_hash == plan_hash:
+            chosen = folder, found
+            break
+        flaw = found if isinstance(found, str) else "it belongs to another plan"
+        passed_over.append(f"{folder.name} cannot be trusted: {flaw}.")
+    return chosen, " ".join(passed_over)
+
+
+def drop_old(job_folder: Path, *, newest: Path, best: Path) -> None:
+    """Delete all checkpoints but the newest, the best, and the one before where these are one.
+
+    Never is one left alone: should the newest turn out damaged, there is one to go on from.
+    """
+    folders = checkpoint_folders(job_folder)
+    kept = {newest, best}
+    if len(kept) == 1:
+        kept |= set([folder for folder in folders if folder != newest][:1])
+    for folder in folders:
         if folder not in kept:
             # The manifest first: a half-deleted folder must not look like a checkpoint.
             (folder / MANIFEST).unlink(missing_ok=True)
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _look_at(checkpoint: Path, *, thorough: bool) -> CheckpointManifest | str:
+    """Return the manifest of a checkpoint that can be trusted, or what is wrong with it."""
+    try:
+        manifest = CheckpointManifest.model_validate_json((checkpoint / MANIFEST).read_bytes())
+    except OSError:
+        return "it has no manifest, so it was not written to its end"
+    except ValidationError:
+        return "its manifest cannot be read"
+    for name, expected in manifest.files.items():
+        path = checkpoint / name
+        if not path.is_file():
+            return f"{name} is missing"
+        if path.stat().st_size != expected.size_bytes:
+            return f"{name} has another size than its manifest says"
+        if thorough and _sha256(path) != expected.sha256:
+            return f"{name} has another content than its manifest says"
+    return manifest
 
 
 def _sha256(path: Path) -> str:

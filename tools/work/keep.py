@@ -19,11 +19,11 @@ from tools.history.events import CheckpointSaved
 from tools.history.spec import TrainingSpec
 from tools.jobs.checkpoints import (
     drop_half,
-    keep_only,
-    latest_checkpoint,
+    drop_old,
     move_up,
     read_checkpoint,
     seal,
+    search_checkpoints,
 )
 from tools.jobs.ending import write_durably
 from tools.methods import method
@@ -38,6 +38,8 @@ _LITTLE_BYTES = 1024 * 1024
 
 class Keeper:
     """Seals checkpoints, keeps the best and the latest, and finds the one to resume from.
+
+    Two are kept at least, once there are two.
 
     Attributes:
         resumed: Checkpoint that this run goes on from, or None.
@@ -54,13 +56,15 @@ class Keeper:
             drop_half(job.folder)
         self.kept: Path | None = None
         self._whole = method(spec.method).resumes
-        found = latest_checkpoint(job.folder, plan_hash=job.record.plan_hash)
+        found, passed_over = search_checkpoints(job.folder, plan_hash=job.record.plan_hash)
         if found and not self._whole:
             job.warn("starts_anew", f"No checkpoint holds all of {spec.method}; it starts anew.")
             found = None
         self.resumed = str(found[0]) if found else None
         self.memory = found[1].memory if found else {}
         self.note = f"goes on from step {found[1].step}" if found else ""
+        if passed_over:
+            self.note = f"{self.note or 'starts anew'}; {passed_over}"
 
     def checkpoint_written(self, folder: Path) -> None:
         """Make a folder that the trainer wrote a checkpoint, then drop those not needed."""
@@ -78,7 +82,7 @@ class Keeper:
             CheckpointSaved(step=step, folder=folder.relative_to(self._job.folder).as_posix())
         )
         best = folder.with_name(f"checkpoint-{int(memory.get('best_step', step))}")
-        keep_only(self._job.folder, {folder, best})
+        drop_old(self._job.folder, newest=folder, best=best)
 
     def restore_best(self, model: Any, facts: RunFacts, *, live: bool = True) -> RunFacts:
         """Put the weights with the lowest validation loss into the model.

@@ -28,6 +28,8 @@ from tools.work.ladder import OutOfMemory
 from tools.work.report import Cancelled, Job
 
 RANK_FILE = "rank-{rank}.json"
+WORKER_PID = "LUTHIER_WORKER_PID"
+"""Variable that tells the ranks whose death is theirs too; not set on other machines."""
 _LOOK_EVERY_S = 0.2
 _STOPS_WITHIN_S = 60.0
 
@@ -119,6 +121,7 @@ def _environment(settings: Settings, spec: TrainingSpec) -> dict[str, str]:
         # Each rank with all cores would stall the others.
         "OMP_NUM_THREADS": str(threads),
         "LUTHIER_WORKER_THREADS": str(threads),
+        WORKER_PID: str(os.getpid()),
         "TORCH_EXTENSIONS_DIR": str(settings.home / "cache" / "torch_extensions"),
         "DS_ACCELERATOR": "cpu" if spec.device == "cpu" else "cuda",
     }

@@ -8,19 +8,25 @@ from __future__ import annotations
 import faulthandler
 import os
 import sys
+import threading
+import time
 import traceback
 import warnings
 from typing import Any
+
+import psutil
 
 from tools.context import utc_now
 from tools.history.events import Event
 from tools.history.store import Store
 from tools.settings import read_settings
-from tools.work.launching import RankEnding, rank_ending, write_rank_ending
+from tools.work.launching import WORKER_PID, RankEnding, rank_ending, write_rank_ending
 from tools.work.report import Cancelled, Job
 from tools.work.worker import spare_imports
 
 _OUT_OF_WORK = 1
+_ORPHANED = 2
+_LOOK_EVERY_S = 0.2
 
 
 class Silent(Job):
@@ -46,6 +52,7 @@ def main(arguments: list[str]) -> int:
     faulthandler.enable()
     warnings.simplefilter("ignore", FutureWarning)
     (job_id,) = arguments
+    _die_with(os.environ.get(WORKER_PID))
     settings = read_settings()
     rank = int(os.environ["RANK"])
     store = Store.open_as_worker(settings.database, clock=utc_now)
@@ -56,6 +63,30 @@ def main(arguments: list[str]) -> int:
             job.flush()
     write_rank_ending(job.folder, rank, ending)
     return 0 if ending.state in ("done", "cancelled") else _OUT_OF_WORK
+
+
+def _die_with(worker_pid: str | None) -> None:
+    """End this rank when its worker is gone.
+
+    Else a killed job would go on writing beside the one that was resumed; the launcher between
+    them does not look after its own parent.
+    """
+    if worker_pid is None:
+        return
+    try:
+        worker = psutil.Process(int(worker_pid))
+    except psutil.NoSuchProcess:
+        os._exit(_ORPHANED)
+    threading.Thread(target=_watch, args=(worker,), name="orphan", daemon=True).start()
+
+
+def _watch(worker: psutil.Process) -> None:
+    try:
+        while worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(_LOOK_EVERY_S)
+    except psutil.NoSuchProcess:
+        pass
+    os._exit(_ORPHANED)
 
 
 def _work(job: Job) -> RankEnding:
