@@ -86,6 +86,24 @@ def test_selected_runs_are_overlaid_and_only_what_differs_is_shown(
     assert page.locator("#runs-table input:checked").count() == 0
 
 
+def test_ticks_are_seen_and_none_is_lost_when_they_come_quickly(
+    scripted: Server, open_page: Open
+) -> None:
+    for number in range(3):
+        seeds.ended_run(scripted.home, f"quick {number}")
+    page = open_page(scripted.url)
+    open_runs(page)
+    boxes = page.locator('#runs-table input[data-pick^="quick-"]')
+    first = boxes.first
+    first.check()
+    ticked = first.screenshot()
+    first.uncheck()
+    assert first.screenshot() != ticked, "a selected run looks like any other"
+    page.locator("#compare .picked").wait_for(state="detached")
+    boxes.evaluate_all("boxes => boxes.forEach((box) => box.click())")
+    page.locator("#compare h3", has_text="3 runs compared").wait_for()
+
+
 def test_the_trials_of_a_search_are_plotted_and_the_best_is_marked(
     scripted: Server, open_page: Open
 ) -> None:

@@ -17,7 +17,7 @@ from ui.web.ballot_card import ballot_card
 from ui.web.charts import loss_curve
 from ui.web.compare import comparison, differing_settings
 from ui.web.data_report import dataset_report, made_card
-from ui.web.data_shapes import cuts_to_offer
+from ui.web.data_shapes import cuts_to_offer, lengths_card
 from ui.web.diagnosis import diagnosis_card
 from ui.web.lens import lens_card
 from ui.web.live import Life
@@ -74,6 +74,15 @@ def test_cuts_offered_are_those_that_cut_and_the_first_that_does_not() -> None:
     shares = {"128": 0.2, "256": 0.01, "512": 0.0, "1024": 0.0}
     assert cuts_to_offer(shares) == [(128, 0.2), (256, 0.01), (512, 0.0)]
     assert cuts_to_offer({}) == []
+
+
+@pytest.mark.parametrize(("cut", "lines"), [(30, 1), (128, 0)])
+def test_a_cut_beyond_the_longest_row_draws_no_line(cut: int, lines: int) -> None:
+    bins = [{"low": 15, "high": 40, "rows": 9}, {"low": 40, "high": 66, "rows": 3}]
+    document = {"length_histogram": bins, "cut_shares": {str(cut): 0.3 if lines else 0.0}}
+    card = lengths_card(document)
+    assert card.count('<line class="cut') == lines
+    assert f'value="{cut}"' in card, "it can still be chosen"
 
 
 def test_only_settings_that_differ_are_compared() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections import Counter
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -81,12 +82,11 @@ class Machine:
         """Return the machine in one line."""
         cores = f"{self.cores} CPU {'core' if self.cores == 1 else 'cores'}"
         parts = [cores, f"{self.memory_gib:.0f} GiB memory"]
-        if self.gpus:
-            names = {gpu.name for gpu in self.gpus}
-            label = self.gpus[0].name if len(names) == 1 else "GPUs"
-            count = f"{len(self.gpus)} × " if len(self.gpus) > 1 else ""
-            parts.append(f"{count}{label} with {self.gpus[0].memory_gib:.0f} GiB")
-        else:
+        kinds = Counter((gpu.name, round(gpu.memory_gib)) for gpu in self.gpus)
+        for (name, memory), count in kinds.items():
+            several = f"{count} × " if count > 1 else ""
+            parts.append(f"{several}{name} with {memory} GiB")
+        if not self.gpus:
             parts.append("no GPU")
         return ", ".join(parts)
 

@@ -30,8 +30,7 @@ class BlindPanel:
             gr.HTML(INTRO, apply_default_css=False)
             with gr.Row(elem_classes="askrow"):
                 self.voter = gr.Textbox(
-                    show_label=False, container=False, placeholder="Your name", label="Your name",
-                    elem_id="voter", scale=1, max_lines=1,
+                    label="Your name", elem_id="voter", scale=1, max_lines=1,
                 )  # fmt: skip
                 self.begin = gr.Button("Begin", elem_id="begin-blind", min_width=0, scale=0)
             self.card = gr.HTML("", elem_id="ballot", js_on_load=KEYS, apply_default_css=False)

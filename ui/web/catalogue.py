@@ -48,7 +48,7 @@ def _model_row(model: Mapping[str, Any]) -> list[tables.Cell]:
         tables.figure(f"{int(model.get('context_length') or 0):,}"),
         tables.Cell(
             h(model.get("licence"))
-            + (f'<small class="quiet">{h(permits)}</small>' if permits else "")
+            + (f'<small class="quiet">commercial use: {h(permits)}</small>' if permits else "")
         ),
         tables.figure(gib(model.get("lora_gib"))),
         tables.figure(gib(model.get("qlora_gib"))),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tools.history.jobs import JobRecord
-from ui.web.escape import h
+from ui.web.escape import h, with_code
 from ui.web.live import Life
 from ui.web.plot import Plot, Point, linear, steps_to
 from ui.web.words import DASH, LESS_IS_BETTER, clock, gib, interval, metric_name, number
@@ -52,7 +52,7 @@ def comparison(jobs: Sequence[JobRecord], lives: Mapping[str, Life], conclusion:
         f'<section class="card compare" aria-label="Comparison of {len(jobs)} runs">'
         f'<header class="spread"><h3>{len(jobs)} runs compared</h3>'
         '<button type="button" class="small" data-key="clear">Clear selection</button></header>'
-        f'<p class="lead">{h(conclusion)}</p><p class="keys">{keys}</p>{curves}'
+        f'<p class="lead">{with_code(conclusion)}</p><p class="keys">{keys}</p>{curves}'
         f"{_differences(jobs)}</section>"
     )
 

@@ -82,6 +82,8 @@ def _histogram(bins: Sequence[Mapping[str, Any]], shares: Mapping[str, Any]) -> 
             " ".join(["lengthbar", *beyond]), title,
         )  # fmt: skip
     for k, (cut, _) in enumerate(cuts):
+        if cut > bins[-1]["high"]:
+            continue  # beyond every row: a line at the edge would stand at a wrong length
         plot.upright(_place(bins, cut), f"cut cut{k}")
     _edges(plot, bins)
     return f'<div class="lengthbox">{plot.html(x_ticks=False)}{_choice(cuts, chosen)}</div>'

@@ -10,7 +10,7 @@ from tools.context import Context
 from ui.web import tables
 from ui.web.escape import h
 from ui.web.plot import Plot, logarithmic
-from ui.web.words import DASH, clock, gib
+from ui.web.words import DASH, clock, gib, percent
 
 _BAND = 0.25
 """Half of the band that is drawn round the diagonal, as a share."""
@@ -31,7 +31,7 @@ def ledger_card(ctx: Context) -> str:
     return (
         "<h2>Predicted and measured</h2>"
         '<p class="quiet">Each dot is a run that ended here. On the line the prediction was exact;'
-        f" the band is {_BAND:.0%} either way. Later estimates are corrected by these runs.</p>"
+        f" the band is {percent(_BAND)} either way. Later estimates are corrected by them.</p>"
         f'<div class="ledger">{plots}</div>{_table(records)}'
     )
 
@@ -42,11 +42,12 @@ def _quantity(name: str, record: Mapping[str, Any]) -> str:
     within = sum(abs(r["predicted"] - r["measured"]) <= _BAND * r["measured"] for r in runs)
     said = (
         f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}, mean error"
-        f" {record['mean_error']:.0%}, {within} within the band; the next estimate is multiplied by"
-        f" {record['correction']:.2f}"
+        f" {percent(record['mean_error'])}, {within} within the band; the next estimate is"
+        f" multiplied by {record['correction']:.2f}"
     )
     return (
-        f'<figure><h3>{title} <span class="quiet">{record["unit"]}</span></h3>'
+        f'<figure><h3>{title} <span class="quiet">{record["unit"]}: measured (up) over predicted'
+        f" (across)</span></h3>"
         f"{scatter(runs, title, unit)}<figcaption>{h(said)}.</figcaption></figure>"
     )
 
@@ -56,7 +57,7 @@ def scatter(runs: Sequence[Mapping[str, Any]], title: str, unit: Any) -> str:
     both = [float(run[key]) for run in runs for key in ("predicted", "measured")]
     scale = logarithmic(both)
     words = f"{title}: predicted against measured of {len(runs)} runs."
-    plot = Plot(scale, scale, words, tall=240, x_name="predicted")
+    plot = Plot(scale, scale, words, tall=240)
     ends = [scale.low * (scale.high / scale.low) ** (i / 24) for i in range(25)]
     plot.area([(x, x * (1 - _BAND)) for x in ends], [(x, x * (1 + _BAND)) for x in ends], "band")
     plot.line([(x, x) for x in ends], "exact")

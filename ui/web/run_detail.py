@@ -8,8 +8,11 @@ from typing import Any
 from tools.errors import NotFound
 from tools.evaluate.stored import stored_judgement
 from tools.history.jobs import JobRecord
-from tools.history.spec import UNFINISHED, SearchSpec
+from tools.history.spec import UNFINISHED, AdaptersSpec, SearchSpec, run_of
+from tools.jobs.parts import adapter_rows
 from tools.jobs.trials import trial_rows
+from tools.jobs.words import headline
+from ui.web import tables
 from ui.web.cards import facts, job_card
 from ui.web.desk import Desk
 from ui.web.escape import h
@@ -18,6 +21,7 @@ from ui.web.panel import log_tail, run_panel
 from ui.web.plot import short
 from ui.web.run_charts import run_charts
 from ui.web.search import search_card
+from ui.web.words import DASH
 
 _NOT_SHOWN = {"kind", "schema_version", "dataset_fingerprint", "base", "space", "labels"}
 _ALWAYS = {
@@ -34,6 +38,8 @@ def run_detail(desk: Desk, lives: Lives, job: JobRecord) -> str:
     if isinstance(job.spec, SearchSpec):
         events = desk.store.jobs.events(job.id)
         parts.append(search_card(job, trial_rows(desk.store, job, events)))
+    if isinstance(job.spec, AdaptersSpec):
+        parts.append(_adapters(adapter_rows(desk.store, job)))
     parts += [run_charts(life), _attempts(life), _plan(desk, job), _files(desk, job)]
     parts.append(
         '<section class="card log"><details data-keep="log"><summary>Log</summary>'
@@ -60,6 +66,28 @@ def _search_outcome(desk: Desk, job: JobRecord) -> str:
     return job_card(best, "", stored_judgement(desk.ctx, best))
 
 
+def _adapters(rows: list[dict[str, Any]]) -> str:
+    """Return each adapter with its run and what it came to."""
+    cells = [
+        (
+            [
+                tables.text(row["name"]),
+                tables.Cell(f'<span class="state {h(row["state"])}">{h(row["state"])}</span>'),
+                tables.text(row["job"] or DASH),
+                tables.text(row["dataset"]),
+                tables.text(headline(row["metrics"]) or DASH),
+            ],
+            row["state"],
+        )
+        for row in rows
+    ]
+    header = ("adapter", "state", "run", "data", "result")
+    return (
+        '<section class="card"><h3>Adapters on one base</h3>'
+        f"{tables.table(header, cells, caption='Adapters, in the order of training')}</section>"
+    )
+
+
 def _attempts(life: Life) -> str:
     if not life.warnings:
         return ""
@@ -68,7 +96,7 @@ def _attempts(life: Life) -> str:
 
 
 def _plan(desk: Desk, job: JobRecord) -> str:
-    spec = job.spec.base if isinstance(job.spec, SearchSpec) else job.spec
+    spec = run_of(job.spec)
     values = spec.model_dump(mode="json")
     usual = {name: field.default for name, field in type(spec).model_fields.items()}
     home = f"{desk.settings.home}/"
@@ -114,7 +142,7 @@ def _plain(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
-    return str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _number(value: Any) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Collection
 from typing import Any
 
 from tools.history.jobs import JobRecord
-from tools.history.spec import SearchSpec, TrainingSpec
+from tools.history.spec import PARENTS, AdaptersSpec, SearchSpec, TrainingSpec, runs_of
 from ui.web import tables
+from ui.web.compare import MOST as MOST_COMPARED
 from ui.web.desk import Desk
 from ui.web.escape import h
 from ui.web.words import DASH, ago, clock, difference, gib, metric_name, number
@@ -24,15 +25,24 @@ _METRICS = (
 CLICKS = (
     tables.ROW_CLICKS
     + """
-element.addEventListener('change', (event) => {
-  if (!event.target.matches('input[data-pick]')) return;
+const tell = (tries) => {
   const boxes = element.querySelectorAll('input[data-pick]:checked');
-  trigger('pick', {keys: Array.from(boxes, (box) => box.dataset.pick)});
+  const keys = Array.from(boxes, (box) => box.dataset.pick).slice(0, MOST);
+  const shown = document.querySelector('#compare [data-picked]');
+  if (!tries || (shown && shown.dataset.picked === keys.join(' '))) return;
+  trigger('pick', {keys});
+  setTimeout(tell, 400, tries - 1);
+};
+element.addEventListener('change', (event) => {
+  if (event.target.matches('input[data-pick]')) tell(100);
 });
-"""
+""".replace("MOST", str(MOST_COMPARED))
     + tables.KEEP_FOCUS
 )
-"""Choosing a row, searching, and selecting several."""
+"""Choosing a row, searching, and selecting several.
+
+What is triggered while an answer is under way is dropped: it is told again until it is shown.
+"""
 
 
 def runs_table(desk: Desk, picked: Collection[str] = ()) -> str:
@@ -45,7 +55,7 @@ def runs_table(desk: Desk, picked: Collection[str] = ()) -> str:
             " its plan, its curve and its verdict.",
         )
     now = desk.ctx.clock()
-    searches = {job.id for job in jobs if job.kind == "search"}
+    searches = {job.id for job in jobs if job.kind in PARENTS}
     rows = [
         (_row(job, ago(job.created_at, now), job.id in picked, job.parent in searches), job.state)
         for job in jobs
@@ -55,7 +65,8 @@ def runs_table(desk: Desk, picked: Collection[str] = ()) -> str:
         index for index, job in enumerate(jobs) if job.parent in searches and job.id not in picked
     }
     told = (
-        f" {len(trials)} trials stand with their search; search for “trial” to see them here."
+        f" {len(trials)} trials and adapters stand with their job; search for “part of” to see "
+        "them here."
         if trials
         else ""
     )
@@ -74,6 +85,10 @@ def _row(job: JobRecord, when: str, picked: bool, is_trial: bool) -> list[tables
     if isinstance(spec, SearchSpec):
         data, method, base_model = spec.base.dataset, f"{spec.trials} × {spec.base.method}", ""
         base_model = spec.base.model
+    elif isinstance(spec, AdaptersSpec):
+        runs = runs_of(spec)
+        data = ", ".join(run.dataset.partition("@")[0] for run in runs)
+        method, base_model = f"{len(runs)} × {runs[0].method}", runs[0].model
     elif isinstance(spec, TrainingSpec):
         data, method, base_model = spec.dataset, spec.method, spec.model
     name, value, base = metric_of(job.metrics)
@@ -99,7 +114,7 @@ def _name(job: JobRecord, picked: bool, is_trial: bool) -> str:
             f'<input type="checkbox" data-pick="{h(job.id)}" aria-label="Select {h(job.id)}"'
             f"{' checked' if picked else ''}>"
         )
-    note = f'<small class="quiet">a trial of {h(job.parent)}</small>' if is_trial else ""
+    note = f'<small class="quiet">part of {h(job.parent)}</small>' if is_trial else ""
     return (
         f'<span class="pickrow">{box}<span>{tables.link(job.id, job.id).html}{note}</span></span>'
     )

@@ -221,7 +221,8 @@ class RunsPage:
         known = {job.id: job for job in self.desk.store.jobs.find(limit=MOST)} if picked else {}
         jobs = [known[job_id] for job_id in picked if job_id in known]
         lives = {job.id: self.lives.of(self.desk.store, job.id) for job in jobs}
-        return comparison(jobs, lives, self._conclusion([job.id for job in jobs]))
+        shown = comparison(jobs, lives, self._conclusion([job.id for job in jobs]))
+        return f'<div data-picked="{h(" ".join(picked))}">{shown}</div>'
 
     def _conclusion(self, jobs: Sequence[str]) -> str:
         if len(jobs) < 2:

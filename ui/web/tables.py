@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from ui.web.escape import h
+from ui.web.words import DASH
 
 KEY_CLICKS = """
 element.addEventListener('click', (event) => {
@@ -116,7 +117,7 @@ def table(
     body = []
     for index, (cells, state) in enumerate(rows):
         row = "".join(
-            f'<td data-label="{h(name)}"{" class=num" if cell.number else ""}>{cell.html}</td>'
+            f'<td data-label="{h(name)}"{_css(cell)}>{cell.html}</td>'
             for name, cell in zip(header, cells, strict=True)
         )
         hidden = " data-aside hidden" if index in aside else ""
@@ -125,6 +126,12 @@ def table(
         f'<div class="tablebox"><table class="rows {css}" aria-label="{h(caption)}">'
         f"<thead><tr>{heads}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
     )
+
+
+def _css(cell: Cell) -> str:
+    # Narrow screens leave out what is not known: each cell is a line of its own there.
+    names = [name for name, is_so in (("num", cell.number), ("gap", cell.html == DASH)) if is_so]
+    return f' class="{" ".join(names)}"' if names else ""
 
 
 def sieve(states: Sequence[str], placeholder: str, *, every: str = "all states") -> str:
