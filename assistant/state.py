@@ -15,7 +15,14 @@ from typing import Any
 from tools.context import Context
 from tools.history.approvals import Approval
 from tools.history.jobs import JobRecord
-from tools.history.spec import EvaluationSpec, ExportSpec, SearchSpec, TrainingSpec, run_of
+from tools.history.spec import (
+    AdaptersSpec,
+    EvaluationSpec,
+    ExportSpec,
+    SearchSpec,
+    TrainingSpec,
+    run_of,
+)
 from tools.shipped import shipped
 
 OPEN, CLOSE = "<state>", "</state>"
@@ -87,8 +94,9 @@ def data_files(folder: Path, *, prefix: str = "", depth: int = _DEPTH) -> list[s
 
 
 def _waiting(approval: Approval) -> dict[str, Any]:
-    # A search holds the run that it varies.
-    plan = {**approval.plan.get("base", {}), **approval.plan}
+    # A search holds the run that it varies, several adapters the run of each.
+    first = next((named["run"] for named in approval.plan.get("runs", ())), {})
+    plan = {**approval.plan.get("base", first), **approval.plan}
     return {
         "approval": approval.id,
         "action": approval.action,
@@ -115,6 +123,8 @@ def _job(job: JobRecord, thread_id: str | None) -> dict[str, Any]:
         told |= {"format": spec.format} if isinstance(spec, ExportSpec) else {}
     if isinstance(spec, SearchSpec):
         told |= {"trials": spec.trials, "max_minutes": spec.max_minutes}
+    if isinstance(spec, AdaptersSpec):
+        told["adapters"] = [named.name for named in spec.runs]
     if job.parent:
         told["parent"] = job.parent
     told["metrics"] = {k: job.metrics[k] for k in _METRICS if job.metrics.get(k) is not None}

@@ -20,7 +20,7 @@ RESULTS = HERE / "results"
 
 def names() -> list[str]:
     """Return the benchmarks there are."""
-    helpers = {"run", "speed_run", "__init__"}
+    helpers = {"run", "speed_run", "speed_clock", "peer_run", "__init__"}
     return sorted(p.stem for p in HERE.glob("*.py") if p.stem not in helpers)
 
 

@@ -1,8 +1,13 @@
-"""Time to the peer's final validation loss: Luthier beside TRL's own `SFTTrainer` at its defaults.
+"""Time to a peer's final validation loss: Luthier beside other trainers at their own defaults.
 
-Same model, rows, rank, targets, learning rate, schedule and samples per update; each run is a
+Same model, tokens, rank, targets, learning rate, schedule and samples per update; each run is a
 process of its own, the trainers take turns, validation stands outside the clock. One thread. It
-goes on where it was stopped; `LUTHIER_ANEW=1` measures again.
+goes on where it was stopped; `LUTHIER_ANEW=1` measures again. TRL stands in this environment; other
+peers in environments of their own below the folder that `LUTHIER_PEERS` names:
+
+    llamafactory/   torch==2.13.0, then llamafactory==0.9.5; torchvision and torchaudio removed
+    olive/          torch==2.13.0, then olive-ai==0.13.0 requests peft
+    stub/           an empty `torchaudio` package, which LLaMA-Factory imports and does not use
 """
 
 from __future__ import annotations
@@ -20,22 +25,34 @@ from typing import Any
 
 from tools.shipped import shipped
 
-_MATERIAL = Path(__file__).parents[3] / "shared" / "material"
+_ROOT = Path(__file__).parents[2]
+_MATERIAL = _ROOT.parent / "shared" / "material"
 KEPT = Path(__file__).parent / "results" / "training_speed.json"
 _TURNS = int(os.environ.get("LUTHIER_TURNS", "3"))
 _EVAL_STEPS = 7
+_OURS = "Luthier, same settings"
+_KINDS: dict[str, dict[str, Any]] = {
+    "TRL at its defaults": {"trainer": "trl"},
+    "TRL, packing bfd": {"trainer": "trl", "options": {"packing": True, "max_length": 256}},
+    "LLaMA-Factory at its defaults": {"trainer": "llamafactory"},
+    "Olive at its defaults": {"trainer": "olive"},
+    _OURS: {"trainer": "ours"},
+    "Luthier, recommended (rate × 2.5)": {"trainer": "ours", "learning_rate": 5e-3},
+}
+_PEERS = ("llamafactory", "olive")
+_ONCE = ("TRL, packing bfd", "LLaMA-Factory at its defaults", "Olive at its defaults")
+"""Measured in one turn unless `LUTHIER_TURNS` asks for more of all (`LUTHIER_ALL=1`)."""
 Row = dict[str, Any]
 
 
 def main() -> str:
-    """Measure both data sets and return the table."""
+    """Measure both data sets and return the tables."""
     material = Path(os.environ.get("LUTHIER_MATERIAL", _MATERIAL))
     model = str(material / "models" / "babyllama-105")
-    with tempfile.TemporaryDirectory() as folder:
-        parts = [
-            compare("banking77, 1,000 rows", banking(material), 200, model, 1, Path(folder)),
-            compare("phrase/tone, 360 rows", tones(), 50, model, 2, Path(folder)),
-        ]
+    parts = [
+        compare("banking77, 1,000 rows", banking(material), 200, model, 1),
+        compare("phrase/tone, 360 rows", tones(), 50, model, 2),
+    ]
     return "\n\n".join([_about(), *parts])
 
 
@@ -66,59 +83,70 @@ def row_of(asked: str, answer: str) -> Row:
     }
 
 
-def compare(
-    title: str, rows: list[Row], held_out: int, model: str, epochs: int, folder: Path
-) -> str:
+def compare(title: str, rows: list[Row], held_out: int, model: str, epochs: int) -> str:
     """Let the trainers take turns and return their table."""
-    file = folder / "rows.json"
-    file.write_text(json.dumps(rows), encoding="utf-8")
-    fixed = {
-        "rows": str(file), "held_out": held_out, "model": model, "rank": 8, "batch": 16,
-        "epochs": epochs, "length": 256, "learning_rate": 2e-3, "eval_steps": _EVAL_STEPS,
-    }  # fmt: skip
-    kinds: dict[str, dict[str, Any]] = {
-        "TRL at its defaults": {"trainer": "trl"},
-        "TRL, packing bfd": {
-            "trainer": "trl",
-            "options": {"packing": True, "max_length": 256},
-        },
-        "Luthier, same settings (packed)": {"trainer": "ours"},
-        "Luthier, grouped": {"trainer": "ours", "batching": "grouped"},
-        "Luthier, recommended (rate × 2.5)": {"trainer": "ours", "learning_rate": 5e-3},
-    }
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in kinds}
-    for turn in range(_TURNS):
-        for name, kind in kinds.items():
-            if turn and name == "TRL, packing bfd":
-                continue
-            case = {**fixed, **kind, "seed": 17 + turn}
-            found[name].append(remembered(title, name, turn, case))
-            told = {k: v for k, v in found[name][-1].items() if k != "curve"}
-            print(title, name, told, flush=True)
+    found: dict[str, list[Row]] = {name: [] for name in _KINDS}
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        (place / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
+        fixed = {
+            "rows": str(place / "rows.json"), "held_out_rows": held_out, "model": model,
+            "rank": 8, "batch": 16, "epochs": epochs, "length": 256, "learning_rate": 2e-3,
+            "eval_steps": _EVAL_STEPS,
+        }  # fmt: skip
+        same = run({**fixed, "trainer": "encode", "into": folder}, place)
+        for turn in range(_TURNS):
+            for name, kind in _KINDS.items():
+                if turn and name in _ONCE and "LUTHIER_ALL" not in os.environ:
+                    continue
+                case = {**same, **kind, "seed": 17 + turn}
+                if (figures := remembered(title, name, turn, case, place)) is None:
+                    print(title, name, "is not installed", flush=True)
+                    continue
+                found[name].append(figures)
+                told = {k: v for k, v in figures.items() if k != "curve"}
+                print(title, name, told, flush=True)
     return table(title, found)
 
 
-def remembered(title: str, name: str, turn: int, case: dict[str, Any]) -> dict[str, Any]:
-    """Return a run's figures, measured now or kept from before."""
+def remembered(title: str, name: str, turn: int, case: Row, place: Path) -> Row | None:
+    """Return a run's figures, measured now or kept from before; None where it is not installed."""
     kept: dict[str, Any] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
     key = f"{title} | {name} | {turn}"
     if key not in kept or "LUTHIER_ANEW" in os.environ:
-        kept[key] = run(case)
+        if case["trainer"] in _PEERS and not python_of(case["trainer"]).is_file():
+            return None
+        kept[key] = run(case, place)
         KEPT.write_text(json.dumps(kept, indent=0), encoding="utf-8")
     return dict(kept[key])
 
 
-def run(case: dict[str, Any]) -> dict[str, Any]:
+def python_of(trainer: str) -> Path:
+    """Return the interpreter that a trainer is installed for; that of a peer may not exist."""
+    if trainer not in _PEERS:
+        return Path(sys.executable)
+    return Path(os.environ.get("LUTHIER_PEERS", "")) / trainer / "bin" / "python"
+
+
+def run(case: Row, place: Path) -> Row:
     """Do one run in a process of its own."""
+    file = place / "case.json"
+    file.write_text(json.dumps(case), encoding="utf-8")
+    peer = case["trainer"] in _PEERS
+    module = "peer_run" if peer else "speed_run"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    environment["OLIVE_DISABLE_TELEMETRY"] = "1"
+    if peer:
+        stub = str(Path(os.environ["LUTHIER_PEERS"]) / "stub")
+        environment["PYTHONPATH"] = os.pathsep.join([str(_ROOT), stub])
     done = subprocess.run(
-        [sys.executable, "-m", "tests.benchmarks.speed_run", json.dumps(case)],
-        capture_output=True, text=True, timeout=3600, check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+        [str(python_of(case["trainer"])), "-m", f"tests.benchmarks.{module}", str(file)],
+        capture_output=True, text=True, timeout=3600, check=False, env=environment, cwd=_ROOT,
     )  # fmt: skip
     told = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     if not told:
         raise RuntimeError(done.stderr[-2000:])
-    result: dict[str, Any] = json.loads(told[-1].removeprefix("RESULT "))
+    result: Row = json.loads(told[-1].removeprefix("RESULT "))
     return result
 
 
@@ -128,36 +156,47 @@ def time_to(curve: list[list[float]], whole: float, end: float, loss: float) -> 
     return reached[0] if reached else (whole if end <= loss else None)
 
 
-def table(title: str, found: dict[str, list[dict[str, Any]]]) -> str:
-    """Return the table of one data set."""
-    peers = found["TRL at its defaults"]
+def table(title: str, found: dict[str, list[Row]]) -> str:
+    """Return the table of one data set: each peer beside our runs of the same turns."""
     lines = [
         f"**{title}**",
         "",
-        "| trainer | final loss | whole run, CPU s | samples/s | tokens/s | peak, GiB | "
-        "time to TRL's final loss, s | as many times as fast |",
-        "|---|---|---|---|---|---|---|---|",
+        "| trainer | turns | final loss | whole run, CPU s | samples/s | tokens/s | peak, GiB | "
+        "Luthier to that loss, same settings: s, times as fast | recommended |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
+    ours = [name for name, kind in _KINDS.items() if kind["trainer"] == "ours"]
     for name, runs in found.items():
-        times = [
-            time_to(r["curve"], r["seconds"], r["loss"], peer["loss"])
-            for r, peer in zip(runs, peers, strict=False)
-        ]
-        ratios = [p["seconds"] / t for p, t in zip(peers, times, strict=False) if t]
-        reached = f"{statistics.median([t for t in times if t]):.1f}" if any(times) else "–"
-        missed = sum(t is None for t in times)
-        if missed and any(times):
-            reached += f" ({missed} of {len(times)} did not reach it)"
-        ratio = f"{statistics.median(ratios):.2f}" if ratios else "not reached"
+        if not runs:
+            lines.append(f"| {name} | 0 | not installed | | | | | | |")
+            continue
+        against = [_against(runs, found[own]) if name not in ours else "" for own in ours]
         lines.append(
-            f"| {name} | {_middle(runs, 'loss', 3)} | {_middle(runs, 'seconds', 1)} | "
-            f"{_middle(runs, 'samples_per_s', 1)} | {_middle(runs, 'tokens_per_s', 0)} | "
-            f"{_middle(runs, 'memory_gib', 2)} | {reached} | {ratio} |"
+            f"| {name} | {len(runs)} | {_middle(runs, 'loss', 3)} | {_middle(runs, 'seconds', 1)} |"
+            f" {_middle(runs, 'samples_per_s', 1)} | {_middle(runs, 'tokens_per_s', 0)} |"
+            f" {_middle(runs, 'memory_gib', 2)} | {' | '.join(against)} |"
         )
     return "\n".join(lines)
 
 
-def _middle(runs: list[dict[str, Any]], name: str, digits: int) -> str:
+def _against(peers: list[Row], ours: list[Row]) -> str:
+    """Return our seconds to the peer's final loss, turn by turn, and the ratio."""
+    pairs = [
+        (peer["seconds"], time_to(own["curve"], own["seconds"], own["loss"], peer["loss"]))
+        for peer, own in zip(peers, ours, strict=False)
+    ]
+    reached = [(peer, own) for peer, own in pairs if own]
+    if not reached:
+        return "not reached"
+    missed = len(pairs) - len(reached)
+    seconds = statistics.median(own for _, own in reached)
+    ratio = statistics.median(peer / own for peer, own in reached)
+    return f"{seconds:.1f} s, {ratio:.2f} ×" + (
+        f" ({missed} of {len(pairs)} did not reach it)" if missed else ""
+    )
+
+
+def _middle(runs: list[Row], name: str, digits: int) -> str:
     values = [run[name] for run in runs]
     middle = f"{statistics.median(values):.{digits}f}"
     if len(values) < 2:
@@ -167,10 +206,16 @@ def _middle(runs: list[dict[str, Any]], name: str, digits: int) -> str:
 
 def _about() -> str:
     return (
-        "Babyllama-105 (0.94M parameters), LoRA r8 on all linear layers, 16 rows an update, cosine "
-        f"schedule, learning rate 0.002, one thread; {_TURNS} turns with different seeds, median "
-        "and range; seconds are CPU seconds of that thread, validation apart. TRL's defaults on a "
-        "CPU are bfloat16 autocast, gradient checkpointing and padding in the order of a random "
-        "sampler; each turn is compared with TRL's of the same turn. *Packing bfd* joins rows to "
-        "256 tokens, so an update holds more of them: not the same samples per update."
+        "Babyllama-105 (0.94M parameters), LoRA r8 on all linear layers, alpha 16, 16 rows an "
+        "update, cosine schedule, learning rate 0.002, one thread; median and range where there "
+        "are more turns than one (seeds 17, 18, 19). Seconds are CPU seconds of that thread while "
+        "the trainer trains: loading, reading, tokenising and validating stand apart, for all "
+        "alike. All trainers see the same tokens, and the loss is the mean per answer token of "
+        "the same held-out rows, computed by the same code. Defaults on a CPU: TRL 1.16 bfloat16 "
+        "autocast, gradient checkpointing, padding in random order; LLaMA-Factory 0.9.5 gradient "
+        "checkpointing, padding to multiples of 8, with a stub for torchaudio; Olive 0.13 the "
+        "base and the adapter in bfloat16, gradient checkpointing, dropout 0.05, and the question "
+        "is learnt like the answer. *Packing bfd* joins rows to 256 tokens, so an update holds "
+        "more of them: not the same samples per update. A run is compared with ours of the same "
+        f"turn, at the first validation (every {_EVAL_STEPS} steps) that is as good."
     )

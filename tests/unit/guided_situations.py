@@ -14,6 +14,15 @@ _NEWEST = {
     "runs": (),
     "live": (job("tickets-lora-9", "running"),),
     "cut": (job("tickets-lora-8", "interrupted"),),
+    "both": (
+        job("reviews-lora-11", parent="reviews-tickets-adapters-9", path="reviews.csv"),
+        job("tickets-lora-10", parent="reviews-tickets-adapters-9"),
+        job("reviews-tickets-adapters-9", kind="adapters", path="reviews.csv"),
+    ),
+    "half": (
+        job("reviews-lora-10", "running", parent="reviews-tickets-adapters-9", path="reviews.csv"),
+        job("reviews-tickets-adapters-9", "running", kind="adapters", path="reviews.csv"),
+    ),
     "sick": (job("reviews-lora-9", "failed", path="reviews.csv", error="CUDA out of memory."),),
 }
 _SAID = {
@@ -29,7 +38,8 @@ _SAID = {
 def stage(situation: str) -> Stage:
     """Return a conversation in one of the situations of the tables.
 
-    `fresh` has files, `empty` nothing; `runs`, `live`, `cut` and `sick` have a history;
+    `fresh` has files, `empty` nothing; `runs`, `live`, `cut`, `sick`, `both` (adapters)
+    and `half` (adapters that train) have a history;
     `looked`, `advised` and `planned` come after the words that their names say.
     """
     if situation == "empty":

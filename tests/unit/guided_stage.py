@@ -17,7 +17,7 @@ TRAINING = (
     " initialisation quantization epochs max_steps learning_rate lr_scheduler warmup_ratio"
     " weight_decay optimizer batch_size gradient_accumulation batching max_length"
     " gradient_checkpointing activation_offload attention loss loss_weight beta rewards"
-    " eval_fraction dedupe input_column output_column template minutes trials sampler vary device"
+    " eval_fraction dedupe input_column output_column template minutes trials sampler vary adapters device"
     " engine processes nodes offload probe target seed continues cures"
 )
 OFFERED = {
@@ -40,7 +40,7 @@ OFFERED = {
     "evaluate_model": "job path slice_column limit against",
     "diagnose_run": "job events spec log data question",
     "compare_jobs": "jobs",
-    "export_model": "job format precision device",
+    "export_model": "job format precision device together",
     "try_model": "prompt job model",
     "forget": "job jobs path",
 }

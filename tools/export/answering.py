@@ -13,7 +13,7 @@ from tools.datasets.template import parse_template
 from tools.errors import NotFound
 from tools.evaluate.request import finished_training, newest_training, result_of
 from tools.history.jobs import JobRecord
-from tools.history.spec import TrainingSpec
+from tools.history.spec import ExportSpec, TrainingSpec
 
 _ONNX_ORDER = ("onnx_int4", "onnx_fp16", "onnx_fp32")
 _HOLE = re.compile(r"\{\s*([^{}]*?)\s*\}")
@@ -28,6 +28,7 @@ class Target(BaseModel):
         key: `base`, `tuned`, `onnx_int4`, `onnx_fp32`, `onnx_fp16`.
         folder: Of the adapter, tuned model or ONNX model; None for a base.
         spec: How the base is loaded; not used for ONNX.
+        adapter: Which adapter of an ONNX model of several.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,6 +39,7 @@ class Target(BaseModel):
     folder: str | None = None
     spec: TrainingSpec | None = None
     job: str | None = None
+    adapter: str | None = None
 
 
 def targets_for(ctx: Context, job: str | None, model: str | None) -> list[Target]:
@@ -84,14 +86,19 @@ def targets_of(ctx: Context, training: JobRecord) -> list[Target]:
             job=training.id,
         ),
     ]
-    exports = ctx.store.jobs.find(states=["succeeded"], kinds=["export"], parent=training.id)
-    for export in exports:
+    for export in ctx.store.jobs.find(states=["succeeded"], kinds=["export"]):
+        made = export.spec
+        assert isinstance(made, ExportSpec)
+        if training.id not in (made.job, *made.together):
+            continue
+        adapter = dict(zip((made.job, *made.together), made.names, strict=False)).get(training.id)
         for name in _ONNX_ORDER:
             folder = ctx.settings.home / str(export.artifacts.get(name, ""))
             if name in export.artifacts and folder.is_dir():
                 target = Target(
-                    key=name, title=export.id, kind="onnx", folder=str(folder), job=training.id
-                )
+                    key=name, title=export.id, kind="onnx", folder=str(folder), job=training.id,
+                    adapter=adapter,
+                )  # fmt: skip
                 return [*found, target]
     return found
 

@@ -19,7 +19,8 @@ def export_model(
     job: Annotated[
         str,
         Field(
-            description="Training run to export: id, number, or `latest`.",
+            description="Training run to export: id, number, or `latest`. Of a job of several "
+            "adapters all go into one model.",
             min_length=1,
             max_length=100,
         ),
@@ -35,6 +36,14 @@ def export_model(
     device: Annotated[
         Device | None, Field(description="Where it shall run; cpu if left out.")
     ] = None,
+    together: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=100)], ...],
+        Field(
+            description="Further runs on the same base, whose adapters go into the same ONNX "
+            "model and are chosen when it runs.",
+            max_length=19,
+        ),
+    ] = (),
     *,
     ctx: Context,
 ) -> ExportReport:
@@ -42,10 +51,11 @@ def export_model(
 
     The adapter is merged into its base and built for onnxruntime-genai; then the answers are
     compared with the tuned model's. What strays beyond a stated bound is deleted and refused.
+    Several adapters stay apart from their base, each compared with its own tuned model.
     """
     from tools.export.request import export  # noqa: PLC0415
 
-    return export(ctx, job, form=format, precision=precision, device=device)
+    return export(ctx, job, form=format, precision=precision, device=device, together=together)
 
 
 def _reaches(arguments: Any, ctx: Context) -> str | None:

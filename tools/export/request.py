@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tools.advise.models import resolve_model
 from tools.context import Context
 from tools.errors import Refused
-from tools.evaluate.request import finished_training, result_of
+from tools.evaluate.request import result_of
 from tools.export.report import ExportReport
+from tools.export.runs import check_together, named_runs
 from tools.export.targets import check_device, choose_precisions, why_not_onnx
 from tools.history.jobs import JobRecord
 from tools.history.spec import (
@@ -44,8 +46,13 @@ def export(
     form: str,
     precision: OnnxPrecision | None,
     device: Device | None,
+    together: Sequence[str] = (),
 ) -> ExportReport:
     """Return the export where it was made before, else start the job that makes it.
+
+    Args:
+        together: Further runs whose adapters go into the same model. Of a job of several adapters
+            all go into one.
 
     Raises:
         Refused: That format, precision, device or architecture is not possible here.
@@ -61,23 +68,34 @@ def export(
     where: Device = device or "cpu"
     check_device(where)
     precisions = choose_precisions(chosen, precision, where)
-    training = finished_training(ctx, job)
+    names, runs = named_runs(ctx, job, together)
+    training = runs[0]
     plan = training.training
+    for run in runs:
+        _check_kind(run.training, result_of(ctx, run), chosen)
     result = result_of(ctx, training)
-    _check_kind(plan, result, chosen)
-    spec = ExportSpec(job=training.id, format=chosen, precisions=precisions, device=where)
+    check_together(chosen, runs)
+    spec = ExportSpec(
+        job=training.id,
+        together=tuple(run.id for run in runs[1:]),
+        names=names,
+        format=chosen,
+        precisions=precisions,
+        device=where,
+    )
     made = _made_before(ctx, training, spec)
     if made is None:
         parameters = _check_model(ctx, plan, result, chosen)
         _check_disk(ctx, parameters, chosen)
         weights_gib = 4 * parameters / _GIB
+        copies = _COPIES_IN_MEMORY + len(spec.together)
         made = submit(
             ctx,
             spec,
             name=f"{plan.dataset.partition('@')[0]}-{chosen}",
             parent=training.id,
             thread_id=ctx.thread_id,
-            predicted={"memory_gib": round(_LIBRARIES_GIB + _COPIES_IN_MEMORY * weights_gib, 2)},
+            predicted={"memory_gib": round(_LIBRARIES_GIB + copies * weights_gib, 2)},
         )
     return report_on(ctx, made)
 
@@ -87,11 +105,12 @@ def report_on(ctx: Context, record: JobRecord) -> ExportReport:
     spec = record.spec
     assert isinstance(spec, ExportSpec)
     what = " and ".join(spec.precisions) if spec.format == "onnx" else spec.format
+    of = f"{', '.join(spec.names)} as one model" if spec.together else spec.job
     messages = {
-        "queued": f"{record.id} is in the queue: it exports {spec.job} ({what}).",
-        "running": f"{record.id} has started: it exports {spec.job} ({what}), checks it against "
+        "queued": f"{record.id} is in the queue: it exports {of} ({what}).",
+        "running": f"{record.id} has started: it exports {of} ({what}), checks it against "
         "the tuned model, and keeps it only if it says the same.",
-        "succeeded": f"{spec.job} is exported and checked ({what}).",
+        "succeeded": f"{of} is exported and checked ({what}).",
     }
     done = record.state == "succeeded"
     return ExportReport(

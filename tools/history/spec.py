@@ -8,8 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-JobKind = Literal["train", "search", "evaluate", "export"]
+JobKind = Literal["train", "search", "adapters", "evaluate", "export"]
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled", "interrupted", "lost"]
+PARENTS: frozenset[JobKind] = frozenset({"search", "adapters"})
+"""Kinds whose work is done by training runs of their own, under the one consent."""
 UNFINISHED: frozenset[JobState] = frozenset({"queued", "running"})
 
 Method = Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$", max_length=40)]
@@ -156,6 +158,26 @@ class SearchSpec(Spec):
     seed: int = 17
 
 
+class NamedRun(BaseModel):
+    """One adapter of several: what it is called, and the run that trains it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern="^[a-z0-9][a-z0-9_-]*$", max_length=40)
+    run: TrainingSpec
+
+
+class AdaptersSpec(Spec):
+    """Train several adapters on one base, each a child job that inherits the approval.
+
+    Attributes:
+        runs: In the order in which they are trained; all have the same base.
+    """
+
+    kind: Literal["adapters"] = "adapters"
+    runs: tuple[NamedRun, ...] = Field(min_length=2, max_length=20)
+
+
 class EvaluationSpec(Spec):
     """Judge a finished training run on held-out rows, against its untouched base.
 
@@ -185,23 +207,44 @@ class EvaluationSpec(Spec):
 
 
 class ExportSpec(Spec):
-    """Turn a finished training run into files that run elsewhere, through the parity gate."""
+    """Turn a finished training run into files that run elsewhere, through the parity gate.
+
+    Attributes:
+        together: Further runs on the same base, whose adapters go into the same model.
+        names: What the adapters are called in it: that of `job` first.
+    """
 
     kind: Literal["export"] = "export"
     job: str
+    together: tuple[str, ...] = Field(default=(), max_length=19)
+    names: tuple[str, ...] = Field(default=(), max_length=20)
     format: ExportFormat = "onnx"
     precisions: tuple[OnnxPrecision, ...] = ("int4",)
     device: Device = "cpu"
     parity_rows: int = Field(default=64, ge=1, le=4096)
 
 
-AnySpec = TrainingSpec | SearchSpec | EvaluationSpec | ExportSpec
+AnySpec = TrainingSpec | SearchSpec | AdaptersSpec | EvaluationSpec | ExportSpec
+StartedSpec = TrainingSpec | SearchSpec | AdaptersSpec
+"""What `start_training` plans."""
 _ADAPTER: TypeAdapter[AnySpec] = TypeAdapter(Annotated[AnySpec, Field(discriminator="kind")])
 
 
 def run_of(spec: AnySpec) -> AnySpec:
-    """Return the run that a spec is about: of a search the one it varies, else the spec itself."""
+    """Return the run that a spec is about: the one a search varies, the first of several adapters.
+
+    Any other spec is returned itself.
+    """
+    if isinstance(spec, AdaptersSpec):
+        return spec.runs[0].run
     return spec.base if isinstance(spec, SearchSpec) else spec
+
+
+def runs_of(spec: StartedSpec) -> tuple[TrainingSpec, ...]:
+    """Return every run that a plan was made for: of a search the one it varies."""
+    if isinstance(spec, AdaptersSpec):
+        return tuple(named.run for named in spec.runs)
+    return (spec.base,) if isinstance(spec, SearchSpec) else (spec,)
 
 
 def read_spec(document: str | bytes) -> AnySpec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -19,6 +20,7 @@ from tools.history.spec import (
 )
 from tools.methods import methods
 
+_NAMED_DATA = re.compile(r"([A-Za-z0-9][\w-]{0,39})\s*=\s*(.+)", re.DOTALL)
 _NAME = Annotated[str, Field(max_length=200)]
 
 Data = Annotated[
@@ -151,6 +153,14 @@ Vary = Annotated[
         max_length=20,
     ),
 ]
+Adapters = Annotated[
+    tuple[Annotated[str, Field(min_length=1, max_length=1000)], ...],
+    Field(
+        description="More data, each for another adapter on the same base in the same job: "
+        "`tone=tone.csv` or just the file. Column names and template are those of `path` only.",
+        max_length=20,
+    ),
+]
 DeviceName = Annotated[Device | None, Field(description="Where to train.")]
 EngineName = Annotated[
     Engine | None, Field(description="How work is spread over devices or processes.")
@@ -199,3 +209,9 @@ Attention = Annotated[
 ActivationOffload = Annotated[
     bool | None, Field(description="Keep activations in the machine's own memory.")
 ]
+
+
+def named_data(text: str) -> tuple[str, str]:
+    """Return the name (empty where none was given) and the data of `NAME=DATA` or `DATA`."""
+    match = _NAMED_DATA.fullmatch(text.strip())
+    return (match[1], match[2].strip()) if match else ("", text.strip())

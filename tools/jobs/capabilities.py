@@ -32,9 +32,10 @@ Job_ = Annotated[
 def _reaches(arguments: Any, ctx: Context) -> str | None:
     from tools.advise.models import hub_destination  # noqa: PLC0415
 
-    name = wanted_from_hub(ctx, arguments.path)
-    if name is not None and not cached(ctx.settings, name):
-        return destination(ctx.settings, name)
+    for data in (arguments.path, *(wish.named_data(text)[1] for text in arguments.adapters)):
+        name = wanted_from_hub(ctx, data)
+        if name is not None and not cached(ctx.settings, name):
+            return destination(ctx.settings, name)
     return hub_destination(ctx, arguments.model)
 
 
@@ -80,6 +81,7 @@ def start_training(
     trials: wish.Trials = None,
     sampler: wish.Sampler = None,
     vary: wish.Vary = (),
+    adapters: wish.Adapters = (),
     device: wish.DeviceName = None,
     engine: wish.EngineName = None,
     processes: wish.Processes = None,
@@ -100,7 +102,8 @@ def start_training(
     Prepares the data, chooses what was left open with a reason for each choice, predicts memory
     and time, and refuses what does not fit. With consent exactly this plan is trained, judged
     against its base on held-out rows, and kept in the history. With `trials` the plan is a
-    search: so many variants of the run, one after the other, within `minutes`.
+    search: so many variants of the run, one after the other, within `minutes`. With `adapters` it
+    trains several adapters on one base, one after the other, to be used or exported together.
     """
     # First of all, so that it holds the arguments and nothing else.
     wishes = dict(locals())
@@ -154,9 +157,10 @@ def resume_job(job: Job_, *, ctx: Context) -> JobStateReport:
     from tools.jobs.resume import resume  # noqa: PLC0415
 
     record = resume(ctx, find_job(ctx, job))
-    message = f"{record.id} goes on from its last checkpoint."
+    reason = ctx.store.jobs.events(record.id, kinds=["attempt"])[-1].payload["reason"]
+    message = f"{record.id} goes on from its last checkpoint ({reason})."
     if record.state == "queued":
-        message = f"{record.id} is in the queue; it goes on from its last checkpoint."
+        message = f"{record.id} is in the queue; it goes on from its last checkpoint ({reason})."
     return JobStateReport(job=record.id, state=record.state, message=message)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tools.advise.plan import Plan
 from tools.history.spec import SearchSpec, TrainingSpec
 from tools.jobs.space import space_in_words
@@ -52,6 +54,28 @@ def plan_card(plan: Plan) -> dict[str, str]:
     if spec.continues:
         card["start"] = f"from the tuned weights of {spec.continues}"
     return card
+
+
+def adapters_card(whole: Plan, plans: Mapping[str, Plan]) -> dict[str, str]:
+    """Return the card of several adapters: what all share, and each with its own data."""
+    card = plan_card(whole)
+    each = {name: plan_card(plan) for name, plan in plans.items()}
+    lines = {
+        name: f"{own['data']}; {own['method']}; {own['training']}; {own['time']}"
+        for name, own in each.items()
+    }
+    budget = whole.spec.max_minutes
+    kept = {k: card[k] for k in ("engine", "memory", "time", "disk", "may change") if k in card}
+    if budget:
+        kept["budget"] = f"each stops after {budget:g} minutes with its best state"
+    if not whole.spec.probe:
+        kept["probe"] = card["probe"]
+    return {
+        "base": card["base"],
+        "adapters": f"{len(plans)}, one after the other, each judged against the base",
+        **lines,
+        **kept,
+    }
 
 
 def search_card(plan: Plan, spec: SearchSpec) -> dict[str, str]:

@@ -10,7 +10,14 @@ from tools.context import Context
 from tools.datasets.manifest import Manifest
 from tools.errors import Conflict, NotAllowed, NotFound, ToolError
 from tools.history.approvals import Approval
-from tools.history.spec import SearchSpec, TrainingSpec, plan_hash
+from tools.history.spec import (
+    AdaptersSpec,
+    SearchSpec,
+    StartedSpec,
+    TrainingSpec,
+    plan_hash,
+    runs_of,
+)
 from tools.jobs import forgetting, planning
 from tools.jobs.launch import submit, why_it_waits
 from tools.jobs.reports import ConsentReport
@@ -136,7 +143,7 @@ def _check_unchanged(ctx: Context, approval: Approval) -> None:
     """Void a plan whose data, spec or list is no longer what the person saw."""
     changed = ""
     if approval.action == planning.ACTION:
-        changed = _changed_data(ctx, _planned(approval), approval)
+        changed = _changed_plan(ctx, _planned(approval), approval)
     elif approval.action == forgetting.ACTION and not forgetting.still_the_same(ctx, approval.plan):
         changed = "What lies in those folders changed after the list was made."
     if changed:
@@ -144,15 +151,19 @@ def _check_unchanged(ctx: Context, approval: Approval) -> None:
         raise Conflict(changed, hint="Ask for the plan again; it will be made from what is there.")
 
 
-def _planned(approval: Approval) -> TrainingSpec | SearchSpec:
-    kind = SearchSpec if approval.plan["kind"] == "search" else TrainingSpec
-    return kind.model_validate(approval.plan)
+def _planned(approval: Approval) -> StartedSpec:
+    kinds = {"search": SearchSpec, "adapters": AdaptersSpec}
+    spec: StartedSpec = kinds.get(approval.plan["kind"], TrainingSpec).model_validate(approval.plan)
+    return spec
 
 
-def _changed_data(ctx: Context, plan: TrainingSpec | SearchSpec, approval: Approval) -> str:
+def _changed_plan(ctx: Context, plan: StartedSpec, approval: Approval) -> str:
     if plan_hash(plan) != approval.plan_hash:
         return "The stored plan is not the one that was shown."
-    spec = plan.base if isinstance(plan, SearchSpec) else plan
+    return next(filter(None, (_changed_data(ctx, run) for run in runs_of(plan))), "")
+
+
+def _changed_data(ctx: Context, spec: TrainingSpec) -> str:
     try:
         manifest = Manifest.model_validate(ctx.store.dataset(spec.dataset).manifest)
     except NotFound:

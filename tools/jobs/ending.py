@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tools.history.jobs import JobRecord
 from tools.history.store import Store
-from tools.jobs.trials import is_trial
+from tools.jobs.parts import is_part
 
 EXIT_FILE = "exit.json"
 CANCEL_FILE = "cancel"
@@ -61,8 +61,8 @@ def apply_ending(store: Store, record: JobRecord, ending: Ending) -> bool:
     moved = store.jobs.set_state(
         record.id, ending.state, expected=["running"], reason=reason, error=ending.error
     )
-    # Of a search people hear once, not of each trial.
-    if moved and not is_trial(store, record):
+    # Of a search or several adapters people hear once, not of each run.
+    if moved and not is_part(store, record):
         store.add_notice(record.id, record.thread_id, ending.notice)
     return moved
 

@@ -11,7 +11,7 @@ from tools.context import Context
 from tools.datasets.manifest import Manifest
 from tools.errors import BadInput, Conflict, NotAllowed, NotFound
 from tools.history.jobs import JobRecord
-from tools.history.spec import UNFINISHED, run_of
+from tools.history.spec import PARENTS, UNFINISHED, StartedSpec, runs_of
 from tools.history.store import DatasetRecord
 from tools.jobs.find import find_job
 from tools.jobs.reports import PlanReport
@@ -34,9 +34,9 @@ def ask_to_forget(ctx: Context, *, jobs: Sequence[str] = (), path: str | None = 
             "Nothing was named to delete.", hint="Name a job, several jobs, or a prepared dataset."
         )
     named = [find_job(ctx, job) for job in dict.fromkeys(jobs)]
-    # The trials of a search go with it.
-    trials = [t for r in named if r.kind == "search" for t in ctx.store.jobs.find(parent=r.id)]
-    records = list({record.id: record for record in [*named, *trials]}.values())
+    # The trials of a search go with it, and each of several adapters.
+    parts = [t for r in named if r.kind in PARENTS for t in ctx.store.jobs.find(parent=r.id)]
+    records = list({record.id: record for record in [*named, *parts]}.values())
     versions = _versions(ctx, path) if path is not None else []
     for record in records:
         _check_job(record)
@@ -122,7 +122,9 @@ def _check_job(record: JobRecord) -> None:
 def _check_unused(ctx: Context, versions: list[DatasetRecord]) -> None:
     wanted = {version.id for version in versions}
     for job in ctx.store.jobs.find(states=UNFINISHED):
-        if getattr(run_of(job.spec), "dataset", None) in wanted:
+        spec = job.spec
+        runs = runs_of(spec) if isinstance(spec, StartedSpec) else (spec,)
+        if wanted & {getattr(run, "dataset", None) for run in runs}:
             raise Conflict(
                 f"{job.id} is {job.state} and uses that data.", hint="Wait for it, or cancel it."
             )

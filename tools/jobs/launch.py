@@ -13,11 +13,11 @@ from filelock import FileLock
 from tools.context import Context
 from tools.errors import Unavailable
 from tools.history.jobs import JobRecord
-from tools.history.spec import AnySpec, run_of
+from tools.history.spec import PARENTS, AnySpec, run_of
 from tools.jobs.ending import Ending, apply_ending, write_durably
 
 _GIB = 2**30
-_TRAINS = frozenset({"train", "search"})
+_TRAINS = frozenset({"train", *PARENTS})
 _UNPREDICTED_GIB = 0.75
 """Reserved for a job that came without a prediction: torch and its libraries take about 0.5."""
 
@@ -104,9 +104,9 @@ def why_it_waits(
         trains = {record.kind, other.kind} <= _TRAINS
         if trains and _device(other) == device and other.parent != record.id:
             return f"It waits for {other.id}: one training at a time on this {device}."
-    # What a trial takes is part of what its search was admitted with.
-    searches = {other.id for other in running if other.kind == "search"}
-    counted = [other for other in running if other.parent not in searches]
+    # What a trial takes is part of what its search was admitted with; adapters alike.
+    parents = {other.id for other in running if other.kind in PARENTS}
+    counted = [other for other in running if other.parent not in parents]
     needs = _needed_gib(record)
     free = free_memory_gib() + leaving_bytes / _GIB - sum(map(_still_to_come_gib, counted))
     if ctx.settings.memory_limit_gib:

@@ -9,8 +9,10 @@ from typing import Any
 from tools.advise.figures import Range
 from tools.advise.plan import Plan
 from tools.context import Context
+from tools.errors import BadInput
 from tools.history.approvals import Approval
-from tools.history.spec import SearchSpec, TrainingSpec, plan_hash
+from tools.history.spec import AdaptersSpec, SearchSpec, StartedSpec, plan_hash
+from tools.jobs.adapters import plan_adapters
 from tools.jobs.cards import plan_card
 from tools.jobs.compiling import SEARCH, compile_run, plan_search
 from tools.jobs.reports import PlanReport
@@ -29,14 +31,24 @@ def ask_to_start(ctx: Context, wishes: Mapping[str, Any]) -> PlanReport:
     """
     given = {name: value for name, value in wishes.items() if value not in (None, ())}
     search = {name: given.pop(name) for name in SEARCH if name in given}
+    others = given.pop("adapters", ())
+    if search and others:
+        raise BadInput(
+            "A search and several adapters cannot be one job.",
+            hint="Search on one data set first, then train the adapters with what it found.",
+        )
+    if others:
+        return _store(ctx, *plan_adapters(ctx, given, others))
     if search:
         return _store(ctx, *plan_search(ctx, given, search))
     plan = compile_run(ctx, given)
     return _store(ctx, plan, plan.spec, _subject(plan), plan_card(plan))
 
 
-def job_name(spec: TrainingSpec | SearchSpec) -> str:
-    """Return the words that the id of a training or a search is made of."""
+def job_name(spec: StartedSpec) -> str:
+    """Return the words that the id of a training, a search or several adapters is made of."""
+    if isinstance(spec, AdaptersSpec):
+        return f"{' '.join(named.name for named in spec.runs)[:28]} adapters"
     run = spec.base if isinstance(spec, SearchSpec) else spec
     what = "search" if isinstance(spec, SearchSpec) else run.method
     return f"{run.dataset.partition('@')[0].replace('_', '-')[:28]} {what}"
@@ -45,7 +57,7 @@ def job_name(spec: TrainingSpec | SearchSpec) -> str:
 def _store(
     ctx: Context,
     plan: Plan,
-    spec: TrainingSpec | SearchSpec,
+    spec: StartedSpec,
     subject: str,
     card: dict[str, str],
 ) -> PlanReport:

@@ -14,7 +14,8 @@ from tools.history.spec import JobState
 from tools.jobs.checkpoints import latest_checkpoint
 from tools.jobs.ending import CANCEL_FILE, Ending, apply_ending, read_ending
 from tools.jobs.launch import admit
-from tools.jobs.trials import STUDY_FILE, is_trial
+from tools.jobs.parts import STARTED, is_part
+from tools.jobs.trials import STUDY_FILE
 
 LAUNCH_TAKES_AT_MOST = timedelta(minutes=1)
 
@@ -54,7 +55,7 @@ def _settle(ctx: Context, record: JobRecord) -> None:
 def _checked(ctx: Context, record: JobRecord, ending: Ending) -> Ending:
     """Nothing is succeeded without its artefacts."""
     missing = [p for p in record.artifacts.values() if not (ctx.settings.home / str(p)).exists()]
-    leaves_some = record.kind in ("train", "export")
+    leaves_some = record.kind in ("train", "adapters", "export")
     if ending.state != "succeeded" or not (missing or (leaves_some and not record.artifacts)):
         return ending
     message = f"{record.id} said it succeeded, but its result is not there."
@@ -95,7 +96,7 @@ def _end_without_word(ctx: Context, record: JobRecord, folder: Path) -> None:
     moved = ctx.store.jobs.set_state(
         record.id, state, expected=["running"], reason=message, error=error
     )
-    if moved and not is_trial(ctx.store, record):
+    if moved and not is_part(ctx.store, record):
         ctx.store.add_notice(record.id, record.thread_id, f"{message} {hint}")
 
 
@@ -103,5 +104,7 @@ def _what_is_kept(record: JobRecord, folder: Path) -> tuple[str, str] | None:
     """Return how far a job came and what it can go on from, or None where nothing is left."""
     if record.kind == "search":
         return ("some trials", "with the next trial") if (folder / STUDY_FILE).exists() else None
+    if record.kind == "adapters":
+        return ("some adapters", "with the next adapter") if record.metrics.get(STARTED) else None
     found = latest_checkpoint(folder, plan_hash=record.plan_hash)
     return (f"step {found[1].step}", "from its last checkpoint") if found else None

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tools.history.jobs import JobRecord
 
 _SHOWN_JOBS = 12
+_OF_SEVERAL = {"search": "search over ", "adapters": "several, "}
 
 
 class PlanReport(Report):
@@ -124,6 +125,7 @@ class ShowReport(Report):
         attempts: What was changed beside the frozen spec, and why.
         trials: Of a search: `{number, job, state, value, values, steps}`, `steps` being
             `[step, validation loss]` pairs.
+        adapters: Of a job of several: `{name, job, state, dataset, metrics}`.
         events: `{seq, at, kind, payload}`; the payload's fields also stand beside `kind`.
         progress: `{phase, done, total, eta_s}` of a running job.
         resumable: `{can, why}`.
@@ -146,6 +148,7 @@ class ShowReport(Report):
     spec: dict[str, Any]
     attempts: tuple[dict[str, Any], ...]
     trials: tuple[dict[str, Any], ...] = ()
+    adapters: tuple[dict[str, Any], ...] = ()
     events: tuple[dict[str, Any], ...]
     predicted: dict[str, Any]
     measured: dict[str, Any]
@@ -169,7 +172,7 @@ class ShowReport(Report):
             # A library's words may stand in it.
             lines.append(disarm(f"{self.error['message']} {self.error['hint']}"))
         lines += figures(self.metrics, self.predicted, self.measured)
-        lines += self._trial_lines()
+        lines += self._trial_lines() + self._adapter_lines()
         lines += [f"  {name}: {path}" for name, path in self.artifacts.items()]
         if self.state in ("failed", "lost") and self.log_tail:
             lines.append(untrusted_block("end of the log", self.log_tail.splitlines()[-8:]))
@@ -192,6 +195,16 @@ class ShowReport(Report):
         header = ("trial", "state", "validation loss", *(n.replace("_", " ") for n in names))
         return [table(header, rows)]
 
+    def _adapter_lines(self) -> list[str]:
+        if not self.adapters:
+            return []
+        header = ("adapter", "job", "state", "data", "result")
+        rows = [
+            (a["name"], a["job"] or "", a["state"], a["dataset"], headline(a["metrics"]))
+            for a in self.adapters
+        ]
+        return [table(header, rows)]
+
     def _progress_line(self) -> str:
         progress = self.progress or {}
         eta = progress.get("eta_s")
@@ -201,6 +214,8 @@ class ShowReport(Report):
     def _next(self) -> str:
         if self.state == "succeeded" and self.kind == "search":
             return f"Next: try, evaluate or export the best, {self.metrics.get('best_job')}."
+        if self.state == "succeeded" and self.kind == "adapters":
+            return "Next: try or evaluate one of them, or export them together."
         if self.state == "succeeded" and self.kind == "train":
             return "Next: evaluate it, try it, or export it to ONNX."
         if self.state in ("running", "queued"):
@@ -254,8 +269,7 @@ def job_row(record: JobRecord, training: JobRecord | None) -> JobRow:
         created_at=record.created_at,
         finished_at=record.finished_at,
         dataset=str(getattr(spec, "dataset", "")),
-        method=("search over " if record.kind == "search" else "")
-        + str(getattr(spec, "method", "")),
+        method=_OF_SEVERAL.get(record.kind, "") + str(getattr(spec, "method", "")),
         base_model=str(getattr(spec, "model", "")),
         of_job=getattr(record.spec, "job", None),
         metrics=record.metrics,

@@ -5,18 +5,33 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from filelock import FileLock
+
 from tools.context import Context
 from tools.errors import Conflict
 from tools.history.events import AttemptChanged
 from tools.history.jobs import JobRecord
-from tools.history.spec import UNFINISHED, EvaluationSpec, JobState, SearchSpec, TrainingSpec
-from tools.jobs.checkpoints import CheckpointManifest, latest_checkpoint
+from tools.history.spec import (
+    UNFINISHED,
+    AdaptersSpec,
+    EvaluationSpec,
+    JobState,
+    SearchSpec,
+    TrainingSpec,
+)
+from tools.jobs.checkpoints import (
+    CheckpointManifest,
+    checkpoint_folders,
+    latest_checkpoint,
+    search_checkpoints,
+)
 from tools.jobs.ending import CANCEL_FILE, EXIT_FILE
 from tools.jobs.launch import admit, start
 from tools.jobs.reconcile import is_alive, reconcile
 from tools.jobs.trials import STUDY_FILE, minutes_left
 
 _STOPS_SOON_S = 2.0
+NEXT_PART = {"search": "the next trial", "adapters": "the next adapter"}
 
 
 def cancel(ctx: Context, record: JobRecord) -> JobRecord:
@@ -56,9 +71,28 @@ def resume(ctx: Context, record: JobRecord, *, at_once: bool = False) -> JobReco
     """
     reconcile(ctx)
     record = ctx.store.jobs.get(record.id)
+    # Digests of large checkpoints take a while, so they are compared before the lock is taken.
     why_not, found = why_not_resumable(ctx, record, thorough=True)
+    _refuse(record, why_not)
+    reason = _from_where(ctx, record, found)
+    # Two who resume at once: the second finds the first one's state, and touches nothing of its.
+    with FileLock(ctx.settings.home / "admission.lock"):
+        _back_into_the_queue(ctx, ctx.store.jobs.get(record.id), reason)
+    if at_once:
+        start(ctx, ctx.store.jobs.get(record.id))
+    else:
+        admit(ctx)
+    return ctx.store.jobs.get(record.id)
+
+
+def _refuse(record: JobRecord, why_not: str) -> None:
     if why_not:
         raise Conflict(f"{record.id} cannot be resumed: {why_not}", hint=_instead(record))
+
+
+def _back_into_the_queue(ctx: Context, record: JobRecord, reason: str) -> None:
+    """Queue a stopped job again, and record where it goes on from."""
+    _refuse(record, why_not_resumable(ctx, record)[0])
     folder = ctx.settings.job_folder(record.id)
     if is_alive(folder):
         raise Conflict(f"The worker of {record.id} has not ended yet.", hint="Wait a moment.")
@@ -68,14 +102,21 @@ def resume(ctx: Context, record: JobRecord, *, at_once: bool = False) -> JobReco
     if not ctx.store.jobs.set_state(record.id, "queued", expected=stopped, reason="resumed"):
         raise Conflict(f"{record.id} was just resumed elsewhere.", hint="Look at its state.")
     number = 2 + len(ctx.store.jobs.events(record.id, kinds=["attempt"]))
-    what = "the next trial" if record.kind == "search" else "the rows not scored yet"
-    reason = f"resumed from step {found.step}" if found else f"resumed with {what}"
     ctx.store.jobs.append(record.id, [AttemptChanged(number=number, changes={}, reason=reason)])
-    if at_once:
-        start(ctx, ctx.store.jobs.get(record.id))
-    else:
-        admit(ctx)
-    return ctx.store.jobs.get(record.id)
+
+
+def _from_where(ctx: Context, record: JobRecord, found: CheckpointManifest | None) -> str:
+    """Return from where a job goes on, and which later checkpoints cannot be trusted."""
+    if found is None:
+        what = NEXT_PART.get(record.kind, "the rows not scored yet")
+        return f"resumed with {what}"
+    folder = ctx.settings.job_folder(record.id)
+    # The digests of the one chosen were compared already.
+    newest = checkpoint_folders(folder)[0].name == f"checkpoint-{found.step}"
+    passed_over = (
+        "" if newest else search_checkpoints(folder, plan_hash=record.plan_hash)[1].rstrip(".")
+    )
+    return f"resumed from step {found.step}{passed_over and f'; {passed_over}'}"
 
 
 def why_not_resumable(
@@ -83,14 +124,14 @@ def why_not_resumable(
 ) -> tuple[str, CheckpointManifest | None]:
     """Return why a job cannot go on, or an empty text and the checkpoint it would start from.
 
-    A search goes on with its next trial and an evaluation with the rows it has not scored; neither
-    needs a checkpoint.
+    A search goes on with its next trial, several adapters with the next one, and an evaluation with
+    the rows it has not scored; none of them needs a checkpoint.
 
     Args:
         thorough: Compare every digest of the checkpoint; otherwise only sizes.
     """
     spec = record.spec
-    if not isinstance(spec, TrainingSpec | SearchSpec | EvaluationSpec):
+    if not isinstance(spec, TrainingSpec | SearchSpec | AdaptersSpec | EvaluationSpec):
         return "only training runs leave checkpoints.", None
     if record.forgotten_at:
         return "its files were deleted.", None
@@ -102,7 +143,7 @@ def why_not_resumable(
     if refused_by:
         return f"the {refused_by} gate refused it, and would again.", None
     folder = ctx.settings.job_folder(record.id)
-    if isinstance(spec, EvaluationSpec):
+    if isinstance(spec, EvaluationSpec | AdaptersSpec):
         return "", None
     if isinstance(spec, SearchSpec):
         return _why_search_stays(record, folder), None

@@ -12,9 +12,10 @@ from tools.history.jobs import EventRecord, JobRecord
 from tools.history.spec import JobKind, JobState, run_of
 from tools.jobs.checkpoints import CheckpointManifest
 from tools.jobs.launch import why_it_waits
+from tools.jobs.parts import adapter_rows
 from tools.jobs.reconcile import reconcile
 from tools.jobs.reports import JobsReport, ShowReport, job_row
-from tools.jobs.resume import why_not_resumable
+from tools.jobs.resume import NEXT_PART, why_not_resumable
 from tools.jobs.trials import trial_rows
 
 _MOST_EVENTS = 10_000
@@ -59,6 +60,7 @@ def show_one(ctx: Context, record: JobRecord) -> ShowReport:
         spec=record.spec.model_dump(mode="json"),
         attempts=_attempts(events),
         trials=tuple(trial_rows(ctx.store, record, events)) if record.kind == "search" else (),
+        adapters=tuple(adapter_rows(ctx.store, record)) if record.kind == "adapters" else (),
         events=tuple(_event(event) for event in events[-_MOST_EVENTS:]),
         predicted=record.predicted,
         measured=record.measured,
@@ -68,15 +70,17 @@ def show_one(ctx: Context, record: JobRecord) -> ShowReport:
         progress=_progress(record, events),
         resumable={
             "can": not why_not,
-            "why": why_not or _from_where(found),
+            "why": why_not or _from_where(record, found),
         },
         waits_because=_waiting(ctx, record),
         log_tail=_tail(ctx.settings.job_folder(record.id) / "log.txt"),
     )
 
 
-def _from_where(found: CheckpointManifest | None) -> str:
-    return f"from its checkpoint at step {found.step}." if found else "with its next trial."
+def _from_where(record: JobRecord, found: CheckpointManifest | None) -> str:
+    if found:
+        return f"from its checkpoint at step {found.step}."
+    return f"with {NEXT_PART.get(record.kind, 'the rows not scored yet')}."
 
 
 def _training_of(ctx: Context, record: JobRecord) -> JobRecord | None:

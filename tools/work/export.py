@@ -16,17 +16,23 @@ from typing import Any
 import torch
 from transformers.utils import logging as transformers_logging
 
-from tools.datasets.manifest import SplitName, read_manifest
 from tools.export.parity import Parity, check_fidelity
 from tools.history.events import GatePassed
 from tools.history.spec import UNFINISHED, ExportSpec, TrainingSpec
 from tools.methods import method
 from tools.work.evaluate import result_folder
-from tools.work.exporting import Exporting, onnx_folder, write_manifest
-from tools.work.heldout import held_out
+from tools.work.exporting import (
+    Exporting,
+    described,
+    onnx_folder,
+    parity_rows,
+    write_manifest,
+)
 from tools.work.load import load_tokenizer
 from tools.work.memory import memory_peak_gib
+from tools.work.multi_adapter import Part
 from tools.work.report import Job
+from tools.work.together import write_together
 
 _PARTIAL = ".partial-"
 
@@ -43,15 +49,17 @@ def run(job: Job) -> dict[str, Any]:
     began = time.monotonic()
     transformers_logging.set_verbosity_error()
     torch.set_num_threads(job.settings.worker_threads or torch.get_num_threads())
-    training = job.store.jobs.get(spec.job)
-    result = result_folder(job, training.artifacts, spec.job)
+    parts = [_part(job, *named) for named in _named(spec)]
     exports = job.settings.home / "exports"
     exports.mkdir(parents=True, exist_ok=True)
     _clear_leftovers(job, exports)
     partial, final = exports / f"{_PARTIAL}{job.id}", exports / job.id
     partial.mkdir()
     try:
-        names = _write(job, spec, training.training, result, partial)
+        if spec.together:
+            names = write_together(job, spec, parts, partial)
+        else:
+            names = _write(job, spec, parts[0].training, parts[0].result, partial)
         partial.replace(final)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -65,18 +73,23 @@ def run(job: Job) -> dict[str, Any]:
     return {"notice": _notice(job, spec, names)}
 
 
+def _named(spec: ExportSpec) -> list[tuple[str, str]]:
+    """Return name and run of each adapter; a single one needs no name."""
+    runs = (spec.job, *spec.together)
+    return list(zip(spec.names or runs, runs, strict=True))
+
+
+def _part(job: Job, name: str, run_id: str) -> Part:
+    record = job.store.jobs.get(run_id)
+    return Part(name, run_id, record.training, result_folder(job, record.artifacts, run_id))
+
+
 def _write(
     job: Job, spec: ExportSpec, training: TrainingSpec, result: Path, partial: Path
 ) -> list[str]:
     """Write and check everything that was asked for; return the names of the folders."""
     tokenizer = load_tokenizer(job, training, adapter=result)
-    manifest = read_manifest(job.settings.dataset_folder(training.dataset))
-    split: SplitName = "test" if manifest.splits.get("test") else "validation"
-    rows = held_out(
-        job.settings.dataset_folder(training.dataset), manifest, split=split, path=None,
-        columns=(), limit=spec.parity_rows, seed=training.seed, keep_trained=True,
-    )  # fmt: skip
-    work = Exporting(job, training, tokenizer, list(rows.rows()))
+    work = Exporting(job, training, tokenizer, parity_rows(job, training, spec.parity_rows))
     job.phase("load", note=training.model)
     work.load(result)
     merged = partial / "merged"
@@ -102,7 +115,9 @@ def _write(
     parity = work.parity.model_copy(update={"passed": True})
     _tell(job, parity, speeds)
     for name in names:
-        write_manifest(partial / name, spec, training, tokenizer, parity, speeds)
+        document = described(spec, training, tokenizer)
+        document |= {"parity": parity.model_dump(mode="json"), "tokens_per_second": speeds}
+        write_manifest(partial / name, document)
     return names
 
 
@@ -127,7 +142,10 @@ def _clear_leftovers(job: Job, exports: Path) -> None:
 
 def _notice(job: Job, spec: ExportSpec, names: list[str]) -> str:
     what = " and ".join(name.replace("_", " ") for name in names)
+    of, models = spec.job, "the tuned model"
+    if spec.together:
+        of, models = f"{len(spec.names)} adapters ({', '.join(spec.names)})", "each tuned model"
     return (
-        f"{job.id} finished: {what} of {spec.job}, checked against the tuned model. "
+        f"{job.id} finished: {what} of {of}, checked against {models}. "
         "Next: try it, or take the folder to where it shall run."
     )

@@ -14,6 +14,7 @@ import torch
 from transformers import GenerationConfig
 
 from tools.context import utc_now
+from tools.datasets.manifest import SplitName, read_manifest
 from tools.errors import Refused
 from tools.export.parity import Fidelity, Parity, check_fidelity, check_tuned
 from tools.export.targets import builder_version
@@ -29,7 +30,7 @@ from tools.work.fidelity import (
     read_rows,
     torch_reader,
 )
-from tools.work.heldout import Row
+from tools.work.heldout import Row, held_out
 from tools.work.load import load_model
 from tools.work.onnx_model import OnnxModel
 from tools.work.report import Job
@@ -137,7 +138,7 @@ class Exporting:
             shutil.rmtree(target, ignore_errors=True)
             build(self._job, merged, target, precision, device, options)
             self._job.phase("parity", note=target.name)
-            fidelity = self._read_onnx(target)
+            fidelity = self.read_onnx(target)
             if fidelity.passes or number == len(ways) - 1:
                 break
             self._job.warn(
@@ -145,17 +146,26 @@ class Exporting:
             )
         self._record(fidelity)
 
-    def speeds(self, folders: dict[str, Path]) -> dict[str, float]:
+    def hold(self, fidelity: Fidelity) -> None:
+        """Enter a comparison that was made outside, and refuse what strays too far.
+
+        Raises:
+            Refused: Further than its kind may.
+        """
+        self._record(fidelity)
+
+    def speeds(self, folders: dict[str, Path], adapter: str | None = None) -> dict[str, float]:
         """Return generated tokens per second of torch and of each folder, on the same prompts."""
         prompts = [row.prompt for row in self._rows[:_SPEED_PROMPTS]]
         new = max(4, min(_SPEED_TOKENS, self._context - max(map(len, prompts))))
         found = {"torch": round(_torch_speed(self._model, prompts, new), 1)}
         for name, folder in folders.items():
-            found[name] = round(OnnxModel(folder).tokens_per_second(prompts, new), 1)
+            found[name] = round(OnnxModel(folder, adapter).tokens_per_second(prompts, new), 1)
         return found
 
-    def _read_onnx(self, folder: Path) -> Fidelity:
-        model = OnnxModel(folder)
+    def read_onnx(self, folder: Path, adapter: str | None = None) -> Fidelity:
+        """Return how close a written model comes, with one of its adapters where it has several."""
+        model = OnnxModel(folder, adapter)
         readings = read_rows(lambda ids: model.logits(ids), self._rows)
         answers = [model.answer(row.prompt, self._new_tokens) for row in self._rows]
         self.parity = self.parity.model_copy(update={"tokenizer_same": self._same_tokens(model)})
@@ -231,14 +241,19 @@ def onnx_folder(precision: OnnxPrecision) -> str:
     return f"onnx_{precision}"
 
 
-def write_manifest(
-    folder: Path,
-    spec: ExportSpec,
-    training: TrainingSpec,
-    tokenizer: Any,
-    parity: Parity,
-    speeds: dict[str, float],
-) -> None:
+def parity_rows(job: Job, training: TrainingSpec, limit: int) -> list[Row]:
+    """Return held-out rows of a run to compare models on."""
+    folder = job.settings.dataset_folder(training.dataset)
+    manifest = read_manifest(folder)
+    split: SplitName = "test" if manifest.splits.get("test") else "validation"
+    rows = held_out(
+        folder, manifest, split=split, path=None, columns=(), limit=limit, seed=training.seed,
+        keep_trained=True,
+    )  # fmt: skip
+    return list(rows.rows())
+
+
+def write_manifest(folder: Path, document: dict[str, Any]) -> None:
     """Write what a folder holds, where it comes from and what was measured."""
     files = {
         path.relative_to(folder).as_posix(): {
@@ -248,7 +263,13 @@ def write_manifest(
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-    document = {
+    text = json.dumps(document | {"files": files}, indent=1)
+    (folder / "manifest.json").write_text(text, encoding="utf-8")
+
+
+def described(spec: ExportSpec, training: TrainingSpec, tokenizer: Any) -> dict[str, Any]:
+    """Return where an export comes from, for its manifest."""
+    return {
         "schema_version": 1,
         "made_at": utc_now().isoformat(timespec="seconds"),
         "made_with": builder_version(),
@@ -259,11 +280,7 @@ def write_manifest(
         "dataset": training.dataset,
         "dataset_fingerprint": training.dataset_fingerprint,
         "chat_template_sha256": template_hash(tokenizer),
-        "parity": parity.model_dump(mode="json"),
-        "tokens_per_second": speeds,
-        "files": files,
     }
-    (folder / "manifest.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
 
 
 def _is_trained(model: Any) -> bool:

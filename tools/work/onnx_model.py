@@ -17,19 +17,29 @@ from tools.work.answers import Answer, until_stop
 
 og.disable_telemetry_events()
 
+ADAPTERS = "adapters"
+"""Folder beside a model of several adapters: one `<name>.onnx_adapter` for each."""
+
 
 class OnnxModel:
     """One exported folder, loaded.
+
+    Args:
+        adapter: Which of the adapters beside the model answers; without one, the model itself.
 
     Attributes:
         stops: Token ids that end an answer, from the folder's configuration.
         context: Tokens that prompt and answer may have together.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, adapter: str | None = None) -> None:
+        self._adapter = adapter
         try:
             config = json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))["model"]
             self._model = og.Model(str(folder))
+            if adapter:
+                self._adapters = og.Adapters(self._model)
+                self._adapters.load(str(folder / ADAPTERS / f"{adapter}.onnx_adapter"), adapter)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise BadInput(
                 f"{folder} is not an ONNX model that onnxruntime-genai can load: {error}.",
@@ -91,4 +101,7 @@ class OnnxModel:
         params.set_search_options(
             **{"do_sample": False, "max_length": min(max_length, self.context), **options}
         )
-        return og.Generator(self._model, params)
+        generator = og.Generator(self._model, params)
+        if self._adapter:
+            generator.set_active_adapter(self._adapters, self._adapter)
+        return generator

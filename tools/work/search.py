@@ -7,10 +7,7 @@ One trial runs at a time, in the place that this job was admitted to. What Optun
 from __future__ import annotations
 
 import math
-import os
-import signal
 import time
-from contextlib import suppress
 from typing import Any
 
 import optuna
@@ -22,9 +19,7 @@ from tools.history.events import TrialChanged
 from tools.history.jobs import JobRecord
 from tools.history.spec import UNFINISHED, Between, SearchSpec
 from tools.jobs.ending import CANCEL_FILE, write_durably
-from tools.jobs.launch import submit
 from tools.jobs.reconcile import reconcile
-from tools.jobs.resume import resume, why_not_resumable
 from tools.jobs.space import own_values, vary
 from tools.jobs.trial_plot import draw
 from tools.jobs.trials import (
@@ -34,12 +29,10 @@ from tools.jobs.trials import (
     trial_rows,
     validation_losses,
 )
-from tools.work.nursery import Nursery
+from tools.work.children import LOOK_EVERY_S, Children
 from tools.work.report import Cancelled, Job
 
-_LOOK_EVERY_S = 0.3
 _KEPT_EVERY_S = 2.0
-_STOPS_WITHIN_S = 20.0
 _RESERVED_SHARE, _RESERVED_AT_MOST = 0.15, 2.0
 """Share and minutes of the budget kept for saving and judging after a trial's last step."""
 _FAILURES_IN_A_ROW = 3
@@ -69,7 +62,7 @@ class Search:
         self._job = job
         self._spec = job.spec
         self._ctx = Context(job.settings)
-        self._nursery = Nursery(job.folder) if hasattr(os, "fork") else None
+        self._children = Children(job)
         self._began = time.monotonic()
         self._budget_min = minutes_left(job.record)
         self._spent_before_s = float(job.record.measured.get("searched_s", 0.0))
@@ -81,7 +74,7 @@ class Search:
     def run(self) -> dict[str, Any]:
         """Run trials until there are enough of them or the budget is used up."""
         # Loading the libraries takes of the budget too: no trial starts after it is used up.
-        self._starting()
+        self._children.warm_up()
         for frozen in self._study.get_trials(states=[TrialState.RUNNING]):
             self._go_on(Trial(self._study, frozen._trial_id))
         while self._ended() < self._spec.trials and self._left_min() > self._reserve_min():
@@ -91,17 +84,9 @@ class Search:
             self._watch(trial, self._launch(trial))
         return self._conclude()
 
-    def _starting(self) -> Context:
-        """Return the context that starts trials: from the warm process where there is one."""
-        if self._nursery is None or not self._nursery.is_ready():
-            return self._ctx
-        warm = self._job.settings.model_copy(update={"workers": self._nursery})
-        return self._ctx.with_(settings=warm)
-
     def close(self) -> None:
         """Leave nothing behind but what was asked for."""
-        if self._nursery:
-            self._nursery.close()
+        self._children.close()
 
     def _open(self) -> optuna.Study:
         url = f"sqlite:///{self._job.folder / STUDY_FILE}"
@@ -133,13 +118,7 @@ class Search:
             spec = spec.model_copy(
                 update={"max_minutes": max(0.01, self._left_min() - self._reserve_min())}
             )
-        record = submit(
-            self._starting(),
-            spec,
-            name=f"{self._job.id} trial {trial.number + 1}",
-            parent=self._job.id,
-            at_once=True,
-        )
+        record = self._children.start(spec, f"trial {trial.number + 1}")
         trial.set_user_attr("job", record.id)
         trial.set_user_attr("values", values)
         self._tell(trial, record, "running")
@@ -157,11 +136,7 @@ class Search:
         if name is None:
             self._study.tell(trial, state=TrialState.FAIL)
             return
-        reconcile(self._ctx)
-        record = self._ctx.store.jobs.get(str(name))
-        if record.state not in UNFINISHED and not why_not_resumable(self._ctx, record)[0]:
-            record = resume(self._starting(), record, at_once=True)
-        self._watch(trial, record)
+        self._watch(trial, self._children.go_on(str(name)))
 
     def _watch(self, trial: Trial, record: JobRecord) -> None:
         """Follow a trial to its end, or stop it where it falls behind or time is up."""
@@ -171,16 +146,16 @@ class Search:
                 self._save_time()
                 reconcile(self._ctx)
             if (self._job.folder / CANCEL_FILE).exists():
-                self._stop(record)
+                self._children.stop(record)
                 raise Cancelled(self._job.id)
             if self._left_min() <= 0:
                 stopped = "out of time"
             elif self._falls_behind(trial, record):
                 stopped = "stopped early"
             if stopped:
-                self._stop(record)
+                self._children.stop(record)
                 break
-            time.sleep(_LOOK_EVERY_S)
+            time.sleep(LOOK_EVERY_S)
         self._end(trial, self._ctx.store.jobs.get(record.id), stopped)
 
     def _falls_behind(self, trial: Trial, record: JobRecord) -> bool:
@@ -191,17 +166,6 @@ class Search:
         for number, (_, loss) in enumerate(losses[known:], start=known):
             trial.report(loss, number)
         return len(losses) > known and bool(trial.should_prune())
-
-    def _stop(self, record: JobRecord) -> None:
-        folder = self._job.settings.job_folder(record.id)
-        (folder / CANCEL_FILE).touch()
-        deadline = time.monotonic() + _STOPS_WITHIN_S
-        while (now := self._ctx.store.jobs.get(record.id)).state in UNFINISHED:
-            if time.monotonic() > deadline and now.pid:
-                with suppress(ProcessLookupError):
-                    os.kill(now.pid, signal.SIGKILL)
-            time.sleep(_LOOK_EVERY_S)
-            reconcile(self._ctx)
 
     def _end(self, trial: Trial, record: JobRecord, stopped: str) -> None:
         self._save_time()

@@ -61,7 +61,7 @@ class Speakers:
     def _voice(self, target: Target) -> _OnnxVoice | _TorchVoice:
         revision = target.spec.model_revision if target.spec else None
         model = target.spec.model if target.spec else ""
-        key = f"{target.kind} {model} {revision} {target.folder}"
+        key = f"{target.kind} {model} {revision} {target.folder} {target.adapter}"
         if key not in self._loaded:
             while len(self._loaded) >= _KEPT_MODELS:
                 self._loaded.popitem(last=False)
@@ -71,7 +71,7 @@ class Speakers:
 
     def _load(self, target: Target) -> _OnnxVoice | _TorchVoice:
         if target.kind == "onnx" and target.folder:
-            return _OnnxVoice(Path(target.folder))
+            return _OnnxVoice(Path(target.folder), target.adapter)
         if target.kind == "torch" and target.spec:
             return _TorchVoice(self._settings, target.spec, target.folder)
         raise BadInput(f"{target.key} names no model.", hint="Name a training run.")
@@ -91,10 +91,10 @@ def _shares(base: Target, tuned: Target) -> bool:
 class _OnnxVoice:
     """An exported model with its own tokenizer and template, as it will be used elsewhere."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, adapter: str | None) -> None:
         from transformers import AutoTokenizer  # noqa: PLC0415 - the other voice loads its own
 
-        self._model = OnnxModel(folder)
+        self._model = OnnxModel(folder, adapter)
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self.stops = self._model.stops
         self.context = self._model.context

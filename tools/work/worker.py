@@ -21,7 +21,7 @@ from tools.context import Context, utc_now
 from tools.diagnose.compare import with_sick
 from tools.errors import ToolError, Unavailable
 from tools.history.events import Failed
-from tools.history.spec import SearchSpec, TrainingSpec
+from tools.history.spec import AdaptersSpec, SearchSpec, TrainingSpec
 from tools.history.store import Store
 from tools.jobs.ending import Ending, apply_ending, write_ending
 from tools.jobs.reconcile import reconcile
@@ -88,6 +88,10 @@ def _work_of(job: Job) -> Callable[[Job], dict[str, Any]]:
         from tools.work import search  # noqa: PLC0415
 
         return search.run
+    if job.record.kind == "adapters":
+        from tools.work import adapters  # noqa: PLC0415
+
+        return adapters.run
     if job.record.kind == "train":
         from tools.work import train  # noqa: PLC0415
 
@@ -113,7 +117,7 @@ def spare_imports(job: Job) -> None:
 
 def _needs_bitsandbytes(job: Job) -> bool:
     spec = job.spec
-    if isinstance(spec, SearchSpec):
+    if isinstance(spec, SearchSpec | AdaptersSpec):
         return False
     training = spec if isinstance(spec, TrainingSpec) else job.store.jobs.get(spec.job).training
     return (

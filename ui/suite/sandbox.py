@@ -14,7 +14,7 @@ from tools.datasets.manifest import read_manifest
 from tools.errors import BadInput, NotFound, ToolError
 from tools.evaluate.request import newest_training
 from tools.history.jobs import JobRecord
-from tools.history.spec import JobKind, SearchSpec, TrainingSpec
+from tools.history.spec import PARENTS, JobKind, StartedSpec, TrainingSpec
 from tools.jobs.find import LATEST, find_job
 from tools.paths import locate
 from tools.settings import Settings, extra_environment, read_settings
@@ -64,16 +64,16 @@ class World:
         return [record for record in self.all_jobs() if record.id not in self.seeded]
 
     def new_trainings(self) -> list[JobRecord]:
-        """Return the runs and searches that the case started.
+        """Return the runs, searches and jobs of several adapters that the case started.
 
         A resumed run is not new, a cured one is; a search is one, whatever trials it makes.
         """
         new = self.new_jobs()
-        searches = {record.id for record in new if isinstance(record.spec, SearchSpec)}
+        searches = {record.id for record in new if record.kind in PARENTS}
         return [
             record
             for record in new
-            if isinstance(record.spec, TrainingSpec | SearchSpec)
+            if isinstance(record.spec, StartedSpec)
             and record.parent not in searches
             and not self._resumes(record)
         ]

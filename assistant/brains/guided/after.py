@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from assistant.brains.guided import references, talk
+from assistant.brains.guided.patterns import phrase
 from assistant.brains.guided.plan import Offered, Plan
 from assistant.brains.guided.runs import find_job, named_jobs
 from assistant.brains.guided.slots import Args, find_prompt, named_paths, only_offered
@@ -101,6 +102,34 @@ def export_values(view: View) -> Args:
         **references.find_format(view.said.plain),
         "device": references.find_device(view.said.plain),
     }
+
+
+def export(view: View, wish: Wish, offered: Offered) -> Plan:
+    """Export a run, or the adapters of several runs as one model."""
+    named = named_jobs(view)
+    if phrase("TOGETHER").search(view.said.plain):
+        named = named if len(named) > 1 else _adapters_meant(view, named)
+        if named:
+            args = {"job": named[0], "together": named[1:], **export_values(view), "format": "onnx"}
+            args = {name: value for name, value in args.items() if value}
+            call = ("export_model", only_offered(args, offered["export_model"]))
+            return Plan(calls=[call], memo={"job": named[0]})
+    return with_job("export", "export_model", "export", export_values)(view, wish, offered)
+
+
+def _adapters_meant(view: View, named: list[str]) -> list[str]:
+    """Return the newest job of several adapters, or the newest two runs on one base."""
+    done = [job for job in view.trainings if job["state"] == "succeeded"]
+    known = {job["id"]: job for job in done}
+    job = known.get(named[0]) if named else next(iter(done), None)
+    if job is None:
+        return []
+    parent = known.get(str(job.get("parent")), job)
+    if parent["kind"] == "adapters":
+        return [parent["id"]]
+    same = [j["id"] for j in done if j["kind"] == "train" and j.get("model") == job.get("model")]
+    rest = [other for other in same if other != job["id"]]
+    return [job["id"], rest[0]] if rest else []
 
 
 def try_it(view: View, wish: Wish, offered: Offered) -> Plan:

@@ -20,6 +20,7 @@ _SUITS: dict[str, tuple[str, ...]] = {
     "evaluate": _ENDED,
     "report": _ENDED,
 }
+_ONE_RUN = ("try", "evaluate", "report")
 _PRONOUN = re.compile(r"\b(?:it|that|this|that one|this one|them)\b")
 _STATES = (
     ("failed", r"failed|broken|crashed|sick|bad"),
@@ -60,6 +61,12 @@ def find_job(view: View, intent: str) -> tuple[str | None, list[Job]]:
     if intent == "cancel":
         pool = view.jobs
     suited = [job for job in pool if job["state"] in _SUITS.get(intent, (job["state"],))]
+    if intent in ("cancel", "resume"):
+        # What is part of another job is stopped, and goes on, with that.
+        whole = {job["id"] for job in suited}
+        suited = [job for job in suited if job.get("parent") not in whole]
+    elif intent in _ONE_RUN:
+        suited = [job for job in suited if job["kind"] != "adapters"]
     focus = _focus(view, suited if suited else pool)
     if intent == "show" and suited and suited[0]["state"] in ("running", "queued"):
         live = [job for job in suited if job["id"] == view.focus] or suited

@@ -75,11 +75,30 @@ def start(view: View, wish: Wish, offered: Offered) -> Plan:
     if phrase("SAME_BASE").search(view.said.plain):
         values |= {k: v for k, v in _same_base(view).items() if k not in values}
         path = path if explicit else _for_words(view) or path
-    if same_plan:
+    several = several_data(view)
+    if several:
+        path, values["adapters"] = several[0], several[1:]
+    if same_plan and not several:
         values = {**last, **relative_values(view, last), **values}
     else:
         values = {**_prepared_with(view, path), **_talked_of(view), **values}
     return plan_start(view, offered, values, path)
+
+
+def several_data(view: View) -> list[str]:
+    """`one adapter for tickets.csv and one for tone.csv`: the data of each, in that order.
+
+    Where no files are written, each part of the sentence may name one by its words.
+    """
+    plain = view.said.plain
+    if not phrase("ADAPTERS").search(plain):
+        return []
+    named = named_paths(view)
+    if not named:
+        parts = re.split(r"\band\b|,|\bplus\b|\bas well as\b", plain)
+        named = [path for part in parts if (path := _for_words(view, part))]
+    found = list(dict.fromkeys(named))
+    return found if len(found) > 1 else []
 
 
 def _same_base(view: View) -> Args:
@@ -92,9 +111,14 @@ def _same_base(view: View) -> Args:
     return {"model": planned} if planned else {}
 
 
-def _for_words(view: View) -> str | None:
-    """`a second adapter for tone`: the one file whose name has a word of the message."""
-    words = set(re.findall(r"[a-z]{3,}", view.said.plain)) - _SAID_ANYWAY
+def _for_words(view: View, part: str | None = None) -> str | None:
+    """`a second adapter for tone`: the one file whose name has a word of the message.
+
+    Args:
+        part: Look at these words of it only.
+    """
+    plain = view.said.plain if part is None else part
+    words = set(re.findall(r"[a-z]{3,}", plain)) - _SAID_ANYWAY
     files = [str(name) for name in view.state.get("files", [])]
     for names in (files, [*files, *map(str, view.state.get("samples", []))]):
         stems = {n: re.findall(r"[a-z]{3,}", n.rsplit("/", 1)[-1].lower()) for n in names}

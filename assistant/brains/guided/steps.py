@@ -35,7 +35,7 @@ _BUILDERS: dict[str, Callable[[View, Wish, Offered], Plan]] = {
     "cancel": after.with_job("cancel", "cancel_job", "stop"),
     "resume": after.with_job("resume", "resume_job", "resume"),
     "evaluate": after.evaluate,
-    "export": after.with_job("export", "export_model", "export", after.export_values),
+    "export": after.export,
     "try": after.try_it,
     "forget": after.forget,
 }

@@ -91,12 +91,15 @@ class View:
 
     @property
     def trainings(self) -> list[dict[str, Any]]:
-        """Training runs and searches, newest first; the trials of a search are not among them."""
+        """Runs, searches and jobs of several adapters, newest first; no trials of a search.
+
+        Of several adapters each is a run of its own: it can be tried, judged and exported.
+        """
         searches = {job["id"] for job in self.jobs if job["kind"] == "search"}
         return [
             job
             for job in self.jobs
-            if job["kind"] in ("train", "search") and job.get("parent") not in searches
+            if job["kind"] in ("train", "search", "adapters") and job.get("parent") not in searches
         ]
 
     @property
