@@ -117,6 +117,8 @@ def test_an_unknown_name_is_not_found(ctx: Context, name: str) -> None:
         ("llama3.1:8b", "meta-llama/Meta-Llama-3.1-8B-Instruct"),
         ("Llama-3,2 3B base", "meta-llama/Llama-3.2-3B"),
         ("7B qwen 2.5", "Qwen/Qwen2.5-7B-Instruct"),
+        ("qwen2.5 7b", "Qwen/Qwen2.5-7B-Instruct"),
+        ("Qwen2.5-7B", "Qwen/Qwen2.5-7B"),
     ],
 )
 def test_short_names_are_understood(said: str, meant: str) -> None:

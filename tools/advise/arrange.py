@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from tools.advise import defaults
-from tools.advise.compatibility import clashes
+from tools.advise.compatibility import Clash, clashes
 from tools.advise.evidence import facts_of_method
 from tools.advise.figures import MemoryEstimate
 from tools.advise.memory import Workload, estimate_memory
@@ -14,9 +14,12 @@ from tools.advise.models import ModelInfo
 from tools.advise.objectives import objective_of_kind
 from tools.advise.situation import Situation
 from tools.advise.spreading import Spread, spreads
-from tools.history.spec import Device, Precision
+from tools.history.spec import Device, Optimizer, Precision
 
-_CONTEXTS = 32
+_HOPELESS = 1.15
+"""Where the least costly way needs this much more than there is, the others are not looked at."""
+_FEW_RANK = 4
+"""Rank where few trained parameters are asked for (LoRA, arXiv 2106.09685, §7.2)."""
 _TRAINED_SHARE = {
     "classification": 0.15, "sentiment": 0.15, "token_classification": 0.5, "ner": 0.5, "qa": 0.4,
     "summarization": 0.4, "text": 1.0, "raw_text": 1.0, "language_modeling": 1.0,
@@ -26,9 +29,10 @@ _TRAINED_SHARE = {
 
 @dataclass(frozen=True)
 class Arrangement:
-    """A way to run it that fits."""
+    """A way to run it that fits; rows are cut at `length`."""
 
     work: Workload
+    length: int
     accumulation: int
     memory: MemoryEstimate
     available_gib: float
@@ -41,26 +45,51 @@ class Impossible:
 
     reason: str
     need_gib: float = 0.0
+    source: str = "memory estimate"
 
 
 def arrange(situation: Situation, model: ModelInfo, method: str) -> Arrangement | Impossible:
-    """Find the least costly arrangement that fits, or say what is in the way."""
+    """Find the least costly arrangement that fits, or say what is in the way.
+
+    Where rows have no room to spare, those of ordinary length still stay whole.
+    """
+    lengths = lengths_for(situation, model)
+    found: Arrangement | Impossible = Impossible("has no length")
+    for length in lengths:
+        found = _arrange_at(situation, model, method, length)
+        if isinstance(found, Arrangement) or not found.need_gib:
+            break
+    return found
+
+
+def _arrange_at(
+    situation: Situation, model: ModelInfo, method: str, length: int
+) -> Arrangement | Impossible:
     device = "cuda" if situation.machine.gpus else "cpu"
     available = situation.machine.usable_gib(device)
     refused: list[str] = []
+    sources: list[str] = []
     tight: Arrangement | None = None
     smallest: MemoryEstimate | None = None
-    for spread in _spreads(situation, method, device):
+    for spread, optimizer in _ways(situation, method, device):
         clash = _clash(method, spread.engine, situation.target, device)
         if clash:
-            refused.append(f"{spread.engine}: {clash}")
+            refused.append(f"does not go with {spread.engine}: {clash.reason}; {clash.instead}")
+            sources.append(f"compatibility table: {clash.source} ({clash.versions})")
             continue
-        for work, accumulation in _works(situation, model, method, spread):
+        works = list(_works(situation, model, method, spread, optimizer, length))
+        least = estimate_memory(
+            min(works, key=lambda way: (not way[0].checkpointing, way[0].batch))[0]
+        )
+        if least.high_gib > _HOPELESS * available:
+            smallest = min(smallest or least, least, key=lambda m: m.high_gib)
+            continue
+        for work, accumulation in works:
             memory = estimate_memory(work)
             smallest = min(smallest or memory, memory, key=lambda m: m.high_gib)
             if memory.high_gib > available or _host_need(work) > situation.machine.memory_gib:
                 continue
-            found = Arrangement(work, accumulation, memory, available, tuple(refused))
+            found = Arrangement(work, length, accumulation, memory, available, tuple(refused))
             if memory.verdict(available) == "fits":
                 return found
             if tight is None or memory.high_gib < tight.memory.high_gib:
@@ -68,7 +97,8 @@ def arrange(situation: Situation, model: ModelInfo, method: str) -> Arrangement 
     if tight:
         return tight
     if smallest is None:
-        return Impossible("; ".join(refused) or "no engine allows it")
+        source = sources[0] if sources else "compatibility table"
+        return Impossible("; ".join(refused) or "no engine allows it", source=source)
     place = "a card's" if device == "cuda" else "the machine's"
     return Impossible(
         f"needs up to {smallest.high_gib:.1f} GiB even at its smallest, and {available:.1f} of "
@@ -77,17 +107,30 @@ def arrange(situation: Situation, model: ModelInfo, method: str) -> Arrangement 
     )
 
 
-def chosen_length(situation: Situation, model: ModelInfo) -> int:
-    """Return the length to cut rows at."""
+def lengths_for(situation: Situation, model: ModelInfo) -> list[int]:
+    """Return the lengths to cut rows at, the roomiest first: a wish, or what the data ask for."""
     wished = situation.preferences.get("max_length")
     if wished:
-        return int(wished)
+        return [int(wished)]
     data = situation.data
-    longest = data.max_tokens or int(1.25 * data.p95_tokens)
-    if longest > max(512, 2 * data.p95_tokens):
-        longest = data.p95_tokens
-    rounded = -(-max(16, longest) // _CONTEXTS) * _CONTEXTS
-    return min(rounded, model.context_length)
+    least = -(-max(16, data.p95_tokens) // 32) * 32
+    wanted = [data.row_tokens, min(least, data.row_tokens)]
+    return list(dict.fromkeys(min(length, model.context_length) for length in wanted))
+
+
+def _ways(situation: Situation, method: str, device: str) -> list[tuple[Spread, Optimizer]]:
+    """Return the ways in the order of least loss; an 8-bit optimiser only where nothing else fits.
+
+    It is for full tuning that was asked for, on cards that keep a whole copy: an adapter's state is
+    small already.
+    """
+    ways = _spreads(situation, method, device)
+    wished = situation.preferences.get("optimizer")
+    found: list[tuple[Spread, Optimizer]] = [(spread, wished or "adamw") for spread in ways]
+    asked = situation.preferences.get("method") == "full"
+    if method == "full" and asked and device == "cuda" and not wished:
+        found += [(spread, "adamw_8bit") for spread in ways if spread.engine in {"single", "ddp"}]
+    return found
 
 
 def _spreads(situation: Situation, method: str, device: str) -> list[Spread]:
@@ -101,22 +144,26 @@ def _spreads(situation: Situation, method: str, device: str) -> list[Spread]:
     )
 
 
-def _clash(method: str, engine: str, target: str, device: str) -> str | None:
+def _clash(method: str, engine: str, target: str, device: str) -> Clash | None:
     kind = target.partition("-")[0]
     found = clashes(
         method=method, engine=engine, target=kind, device=device,
         quantized="yes" if facts_of_method(method).quantised else "no",
     )  # fmt: skip
     refusals = [clash for clash in found if clash.level == "refuse"]
-    return refusals[0].reason if refusals else None
+    return refusals[0] if refusals else None
 
 
 def _works(
-    situation: Situation, model: ModelInfo, method: str, spread: Spread
+    situation: Situation,
+    model: ModelInfo,
+    method: str,
+    spread: Spread,
+    optimizer: Optimizer,
+    length: int,
 ) -> Iterator[tuple[Workload, int]]:
     preferences = situation.preferences
     device: Device = "cuda" if situation.machine.gpus else "cpu"
-    length = chosen_length(situation, model)
     base = Workload(
         shape=model.shape,
         method=method,
@@ -127,6 +174,7 @@ def _works(
         rank=int(preferences.get("rank") or rank_for(situation, model, method)),
         precision=precision_for(situation),
         device=device,
+        optimizer=optimizer,
         engine=spread.engine,
         gpus=spread.processes,
         offload=spread.offload,
@@ -137,15 +185,18 @@ def _works(
     wished = preferences.get("batch_size")
     sizes = [int(wished)] if wished else [total >> k for k in range(6) if total >> k]
     checkpointings = preferences.get("gradient_checkpointing")
-    for checkpointing in (False, True) if checkpointings is None else (bool(checkpointings),):
-        for batch in sizes:
-            if not checkpointing and batch < min(4, sizes[0]) and checkpointings is None:
-                continue
-            accumulation = int(preferences.get("gradient_accumulation") or max(1, total // batch))
-            work = replace(
-                base, batch=batch, checkpointing=checkpointing, accumulates=accumulation > 1
-            )
-            yield work, accumulation
+    ways = [
+        (checkpointing, batch)
+        for checkpointing in ((False, True) if checkpointings is None else (bool(checkpointings),))
+        for batch in sizes
+        if checkpointing or batch >= min(4, sizes[0]) or checkpointings is not None
+    ]
+    if "memory" in situation.aims:
+        ways.reverse()
+    for checkpointing, batch in ways:
+        accumulation = int(preferences.get("gradient_accumulation") or max(1, total // batch))
+        work = replace(base, batch=batch, checkpointing=checkpointing, accumulates=accumulation > 1)
+        yield work, accumulation
 
 
 def _effective(situation: Situation, gpus: int) -> int:
@@ -155,7 +206,8 @@ def _effective(situation: Situation, gpus: int) -> int:
 
 def rank_for(situation: Situation, model: ModelInfo, method: str) -> int:
     """Return the adapter's rank: rank stabilisation is what makes 64 worth while."""
-    return 64 if method == "rslora" else defaults.rank(situation.data.rows, model)[0]
+    usual = 64 if method == "rslora" else defaults.rank(situation.data.rows, model)[0]
+    return min(usual, _FEW_RANK) if "few_params" in situation.aims else usual
 
 
 def precision_for(situation: Situation) -> Precision:

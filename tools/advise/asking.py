@@ -9,7 +9,14 @@ from tools.advise.machine_asked import machine_of
 from tools.advise.models import STARTER, catalogue_entry, hub_destination, resolve_model
 from tools.advise.recommend import recommend
 from tools.advise.reports import RecommendationReport
-from tools.advise.situation import DataFacts, Situation, facts_of, past_runs, read_described
+from tools.advise.situation import (
+    DataFacts,
+    Situation,
+    facts_of,
+    measured_runs,
+    past_runs,
+    read_described,
+)
 from tools.context import Context
 from tools.datasets.inspect import inspect_file
 from tools.errors import BadInput
@@ -77,6 +84,7 @@ def recommend_for(
         minutes=minutes,
         preferences=preferences,
         history=past_runs(ctx),
+        measured=measured_runs(ctx) if own else (),
         time_factor=ledger.correction(ctx, ledger.DURATION) if own else 1.0,
     )
     found = recommend(situation)

@@ -12,8 +12,15 @@ _IDEAL_BILLIONS = {
     "extraction": 1.5, "qa": 7.6, "translation": 7.6, "summarization": 4.0, "chat": 7.6,
 }  # fmt: skip
 """Sizes that tuning is usually enough with: choosing a label needs less than writing."""
+_LABEL_BILLIONS = 1.5
+_BEST_BILLIONS = 14.8
+"""Where quality counts most; larger ones gain little on one task and cost much."""
 _CPU_BILLIONS = 0.5
 """On a processor, what can be tuned within hours."""
+_CPU_SERVED_BILLIONS = 4.0
+"""What answers at reading speed on a processor: each token reads all weights, 2 GB at 4 bits."""
+_EDGE_BILLIONS = 1.5
+"""What a phone or a small board holds at 4 bits beside its other programs."""
 _HOSTED = ("Phi-3", "Phi-3.5", "Phi-4", "phi-4")
 
 
@@ -56,18 +63,48 @@ def model_problem(model: ModelInfo, situation: Situation) -> str | None:
 
 
 def suggested(situation: Situation) -> list[ModelInfo]:
-    """Return models to propose, the ideal size first; none that the needs rule out."""
-    ideal = _IDEAL_BILLIONS.get(situation.data.kind, 7.6)
-    if not situation.machine.gpus and situation.target != "hosted":
-        ideal = min(ideal, _CPU_BILLIONS)
+    """Return models to propose, the ideal size first; none that the needs rule out.
+
+    Those that read no whole row come last, however well their size fits.
+    """
+    ideal = ideal_billions(situation)
     entries = [entry for entry in catalogue() if entry.get("suggest")]
     if not any(model_problem(from_catalogue(e), situation) is None for e in entries):
         entries = list(catalogue())
     models = [from_catalogue(entry) for entry in entries]
     models = [model for model in models if model_problem(model, situation) is None]
+    talks = situation.data.kind == "chat"
 
-    def distance(model: ModelInfo) -> tuple[bool, float]:
+    def distance(model: ModelInfo) -> tuple[bool, bool, bool, float]:
         ratio = model.billions / ideal
-        return ratio > 1.25, abs(ratio - 1.0)
+        return (
+            reads_too_little(model, situation),
+            talks and not model.has_chat_template,
+            ratio > 1.25,
+            abs(ratio - 1.0),
+        )
 
     return sorted(models, key=distance)
+
+
+def ideal_billions(situation: Situation) -> float:
+    """Return the size that the task, the goal and the place of use ask for."""
+    kind, aims = situation.data.kind, situation.aims
+    ideal = _IDEAL_BILLIONS.get(kind, 7.6)
+    if "quality" in aims:
+        ideal = _BEST_BILLIONS if ideal > _LABEL_BILLIONS else 7.6
+    if aims & {"cost", "speed"}:
+        ideal *= 0.5
+    if situation.target == "onnx-cpu":
+        ideal = min(ideal, _CPU_SERVED_BILLIONS)
+    if "edge" in aims:
+        ideal = min(ideal, _EDGE_BILLIONS)
+    if not situation.machine.gpus and situation.target != "hosted":
+        ideal = min(ideal, _CPU_BILLIONS)
+    return ideal
+
+
+def reads_too_little(model: ModelInfo, situation: Situation) -> bool:
+    """Whether the model's context is shorter than 19 of 20 rows, or than the wished length."""
+    wished = situation.preferences.get("max_length")
+    return model.context_length < int(wished or situation.data.p95_tokens)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tools.advise.evidence import facts_of_method
+from tools.advise.evidence import PEFT_COMPARISON, facts_of_method
 from tools.advise.figures import Reason
 from tools.advise.models import ModelInfo
 
-PRACTICE = "good practice: data, learning rate, batch, duration (guide: good-practice)"
+PRACTICE = "good practice (guide: good-practice)"
 QLORA_PAPER = "QLoRA, arXiv 2305.14314, §B.2"
 LORA_PAPER = "LoRA, arXiv 2106.09685, §7"
 CARD = "the starter model's card"
@@ -30,10 +30,13 @@ def learning_rate(method: str, model: ModelInfo) -> tuple[float, Reason]:
         rate, why = 3e-3, "an adapter on a model this small needs large steps to move it"
         source = "measured on tiny models here"
     elif n < 1e9:
-        rate, why, source = 5e-4, "adapters on small models take larger steps", QLORA_PAPER
+        rate, source = 5e-4, QLORA_PAPER
+        why = "above good practice's 1e-5 to 1e-4: adapters on small models take larger steps"
     else:
         rate = 2e-4 if n <= 13.5e9 else 1e-4
-        why = "above the usual 1e-5 to 1e-4, because only the adapter is trained"
+        why = "above good practice's 1e-5 to 1e-4, because only the adapter is trained"
+        if rate <= 1e-4:
+            why = "the upper end of good practice's 1e-5 to 1e-4"
         source = QLORA_PAPER
     return rate, Reason(f"learning rate {rate:g}", why, source)
 
@@ -53,7 +56,7 @@ def epochs(rows: int, model: ModelInfo) -> tuple[float, Reason]:
         count, why = 2.0, "two passes over this much data are enough to judge by"
     else:
         count, why = 1.0, "with this much data one pass is enough"
-    return count, Reason(f"{count:g} epochs", why, PRACTICE)
+    return count, Reason("1 epoch" if count == 1 else f"{count:g} epochs", why, PRACTICE)
 
 
 def rank(rows: int, model: ModelInfo) -> tuple[int, Reason]:
@@ -63,6 +66,23 @@ def rank(rows: int, model: ModelInfo) -> tuple[int, Reason]:
     return 16, Reason(
         "rank 16", "enough for most tasks; higher ranks rarely gain and cost memory", LORA_PAPER
     )
+
+
+def rank_reason(method: str, rank: int, rows: int, *, few: bool = False) -> Reason:
+    """Say why a rank was chosen that nobody asked for."""
+    if few:
+        text = "as few trained parameters as you asked for: very low ranks were enough there"
+    elif method == "rslora":
+        return Reason(
+            f"rank {rank}",
+            "rank stabilisation is what makes a high rank pay: .513 against .478 at rank 32",
+            PEFT_COMPARISON,
+        )
+    elif rank < 16:
+        text = "few rows: a smaller adapter overfits less"
+    else:
+        text = "enough for most tasks; higher ranks rarely gain and cost memory"
+    return Reason(f"rank {rank}", text, LORA_PAPER)
 
 
 def alpha(method: str, rank: int) -> int:

@@ -26,6 +26,7 @@ class MethodFacts:
     """One training method and what is known of it.
 
     Attributes:
+        reached: What the comparison saw, in words such as `.311 to .455`; empty where it did not.
         accuracy: Of the method comparison, 0 to 1; LoRA's is 0.478. None where none is known.
         time: Of a step, relative to LoRA's.
         trains: What is trained, in words.
@@ -39,6 +40,7 @@ class MethodFacts:
     name: str
     title: str
     accuracy: float | None
+    reached: str
     time: float
     trains: str
     matrix: str
@@ -81,6 +83,7 @@ def _facts(method: methods.Method, row: dict[str, Any]) -> MethodFacts:
         name=method.name,
         title=method.title,
         accuracy=row.get("accuracy"),
+        reached=str(row.get("reached", _digits(row.get("accuracy")))),
         time=float(row.get("time", 1.3)),
         trains=str(row.get("trains", f"what {method.title} adds")),
         matrix=str(row.get("matrix", "peft")),
@@ -93,6 +96,10 @@ def _facts(method: methods.Method, row: dict[str, Any]) -> MethodFacts:
         rate_source=str(row.get("rate_source", "data/methods.toml")),
         proposed=bool(row.get("everyday")),
     )
+
+
+def _digits(accuracy: float | None) -> str:
+    return "" if accuracy is None else f".{round(1000 * accuracy):03d}"
 
 
 ENGINE_WORDS: dict[str, str] = {

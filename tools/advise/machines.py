@@ -234,6 +234,10 @@ def _gpu(part: dict[str, _Token], size: float | None, found: _Found) -> Gpu:
     card = part["c"].card if "c" in part else None
     if card is None:
         usable = (size or 0.0) * _GIB_PER_GB
+        found.notes.append(
+            "A card that is known by its memory alone is taken to compute in bfloat16 (Ampere or "
+            "newer)."
+        )
         return Gpu(f"{size:g} GB card", usable, usable)
     if size is None:
         size = card.sizes_gb[0]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
+from tools.advise.aims import ROWS, Aim
 from tools.errors import NotFound
 from tools.shipped import shipped
 
@@ -110,7 +111,12 @@ def load_matrix() -> Matrix:
 
 
 def scenarios_for(
-    goal: str, task: str, *, gpus: int = 0, memory_is_short: bool = False
+    goal: str,
+    task: str,
+    *,
+    gpus: int = 0,
+    memory_is_short: bool = False,
+    aims: frozenset[Aim] = frozenset(),
 ) -> list[Scenario]:
     """Return the rows that a goal, a task and a machine speak of, the most telling first.
 
@@ -119,9 +125,11 @@ def scenarios_for(
         task: The task seen in the data, such as `classification`.
         gpus: Graphics cards to train on.
         memory_is_short: The plain method does not fit.
+        aims: What the goal asks for beside the task.
     """
     matrix = load_matrix()
     said = set(re.findall(r"[a-z]+", goal.lower()))
+    said |= {word.removesuffix("s") for word in said}
     points = {row.id: len(said & row.words) for row in matrix.scenarios}
     by_task = _BY_TASK.get(task)
     if by_task:
@@ -132,6 +140,8 @@ def scenarios_for(
         points["multi-gpu"] = 0
     if memory_is_short:
         points["memory"] += 2
+    for aim in aims & ROWS.keys():
+        points[ROWS[aim]] += 3
     chosen = [row for row in matrix.scenarios if points[row.id]]
     chosen.sort(key=lambda row: -points[row.id])
     return chosen or [matrix.row("domain")]

@@ -35,16 +35,22 @@ _START = "Qwen/Qwen2.5-0.5B-Instruct"
 def find(name: str, entries: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
     """Return the entry that is called so: by its name, an alias, or the same words.
 
+    A name spelt as it is published means just that model, even where people call another one so.
     Words match where the person named no owner: `llama-3.1 405b` is
     `meta-llama/Meta-Llama-3.1-405B`. Of a base model and its instructed kin the latter is meant,
     unless `base` is said.
     """
     known = list(entries)
     wanted = _plain(name)
-    for entry in known:
-        names = (entry["name"], _last(entry["name"]), *entry.get("aliases", ()))
-        if any(_plain(candidate) == wanted for candidate in names):
-            return entry
+    exact = [entry for entry in known if name in (entry["name"], _last(entry["name"]))]
+    called = [
+        entry
+        for entry in known
+        if wanted in map(_plain, (entry["name"], *entry.get("aliases", ())))
+    ]
+    plainly = [entry for entry in known if _plain(_last(entry["name"])) == wanted]
+    if exact or called or plainly:
+        return (exact or called or plainly)[0]
     if "/" in name or not _core(name):
         return None
     base, tuned = "base" in _words(name), bool(_words(name) & _TUNED)

@@ -12,7 +12,7 @@ from tools.advise.models import ModelInfo
 
 @dataclass(frozen=True)
 class RankedPlan:
-    """One feasible way, complete enough to run."""
+    """One feasible way, complete enough to run; `why_not` says why it does not come first."""
 
     model: ModelInfo
     method: str
@@ -24,6 +24,7 @@ class RankedPlan:
     why: tuple[Reason, ...]
     score: float
     would_change: tuple[str, ...] = ()
+    why_not: str = ""
 
     @property
     def verdict(self) -> Verdict:
@@ -42,9 +43,14 @@ class Rejected:
 
 @dataclass
 class Recommendation:
-    """Plans in order, what was rejected, the matrix rows cited, and plain notes."""
+    """Plans in order, what was rejected, the matrix rows cited, and plain notes.
+
+    Attributes:
+        nearest: Where what was asked for fits in no way: the nearest that does, with another model.
+    """
 
     plans: list[RankedPlan] = field(default_factory=list)
+    nearest: list[RankedPlan] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     matrix: list[Scenario] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

@@ -47,6 +47,7 @@ class PlanShown(BaseModel):
     available_gib: float
     duration_s: dict[str, float]
     would_change: list[str]
+    why_not: str = ""
 
     @classmethod
     def of(cls, plan: RankedPlan) -> PlanShown:
@@ -64,6 +65,7 @@ class PlanShown(BaseModel):
             available_gib=round(plan.available_gib, 1),
             duration_s=rounded(plan.duration),
             would_change=list(plan.would_change),
+            why_not=plan.why_not,
         )
 
     def line(self) -> str:
@@ -76,11 +78,33 @@ class PlanShown(BaseModel):
             f"{duration_words(self.duration_s)}"
         )
 
+    def reasons(self) -> list[str]:
+        """Return the settings, the reasons for the choice, those for the settings, what differs."""
+        spec = self.spec
+        rank = f"rank {spec['rank']}, " if "rank" in spec else ""
+        epochs = "1 epoch" if spec["epochs"] == 1 else f"{spec['epochs']:g} epochs"
+        lines = [
+            f"   {rank}learning rate {spec['learning_rate']:g}, {epochs}, "
+            f"{spec['effective_batch']} rows a step, up to {spec['max_length']} tokens a row"
+        ]
+        told = {self.method, self.engine, "memory", "cost", "time", "parameters", "offload"}
+        choice = [reason for reason in self.why if reason.choice in told]
+        settings = [reason for reason in self.why if reason.choice not in told]
+        lines += [f"   - {r.choice}: {r.reason} [{r.source}]" for r in choice]
+        lines.append("   Each setting, and why:")
+        lines += [f"   - {r.choice}: {r.reason} [{r.source}]" for r in settings]
+        return lines + [f"   {text}" for text in self.would_change]
+
 
 class RecommendationReport(Report):
-    """Ranked plans, what was rejected, and the matrix rows cited with both revisions."""
+    """Ranked plans, what was rejected, and the matrix rows cited with both revisions.
+
+    Attributes:
+        nearest: Where nothing that was asked for fits: the nearest that does, never in `plans`.
+    """
 
     plans: list[PlanShown]
+    nearest: list[PlanShown] = Field(default_factory=list)
     rejected: list[dict[str, str]]
     matrix: list[dict[str, Any]]
     notes: list[str]
@@ -91,6 +115,7 @@ class RecommendationReport(Report):
         """Describe a recommendation."""
         return cls(
             plans=[PlanShown.of(plan) for plan in found.plans],
+            nearest=[PlanShown.of(plan) for plan in found.nearest],
             rejected=[
                 {"what": r.what, "reason": r.reason, "source": r.source} for r in found.rejected
             ],
@@ -105,16 +130,10 @@ class RecommendationReport(Report):
         if not self.plans:
             lines.append("No plan fits.")
         for plan in self.plans[:1]:
-            lines.append(f"1. {plan.line()}")
-            spec = plan.spec
-            rank = f"rank {spec['rank']}, " if "rank" in spec else ""
-            lines.append(
-                f"   {rank}learning rate {spec['learning_rate']:g}, {spec['epochs']:g} epochs, "
-                f"{spec['effective_batch']} rows a step, up to {spec['max_length']} tokens a row"
-            )
-            lines += [f"   - {r.choice}: {r.reason} [{r.source}]" for r in plan.why]
-            lines += [f"   {text}" for text in plan.would_change]
-        lines += [f"{n}. {plan.line()}" for n, plan in enumerate(self.plans[1:3], start=2)]
+            lines += [f"1. {plan.line()}", *plan.reasons()]
+        for number, plan in enumerate(self.plans[1:3], start=2):
+            lines += [f"{number}. {plan.line()}", f"   Not first: {plan.why_not}"]
+        lines += [f"Nearest that fits: {plan.line()}" for plan in self.nearest]
         lines += [f"Not {r['what']}: {r['reason']} [{r['source']}]" for r in self.rejected[:4]]
         lines += [self._matrix_line(row) for row in self.matrix[:3]]
         return "\n".join([*lines, *self.notes])

@@ -9,7 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from tools.advise.aims import Aim, aims_of
 from tools.advise.hardware import Machine
+from tools.advise.measured import MeasuredRun
 from tools.advise.models import ModelInfo
 from tools.context import Context
 from tools.datasets.report import DatasetReport
@@ -29,6 +31,9 @@ _KINDS = (
     ("text", ("text", "language_model", "pretrain", "pre_train", "corpus", "completion_only")),
 )
 """Kinds of task, and what their names contain; the first that fits counts."""
+_KNOWN = frozenset({kind for kind, _ in _KINDS} | {"prompt_completion", "tool_calls"})
+_HOLDS_VERDICTS = frozenset({"preference", "kto"})
+_STEP = 32
 
 
 def kind_of(name: str) -> str:
@@ -56,8 +61,22 @@ class DataFacts(BaseModel):
 
     @property
     def kind(self) -> str:
-        """The task, or what the format says of it."""
-        return kind_of(self.task or self.format)
+        """The task, or what the format says of it; what holds verdicts is trained by them."""
+        held = kind_of(self.format)
+        return held if held in _HOLDS_VERDICTS else kind_of(self.task or self.format)
+
+    @property
+    def known(self) -> bool:
+        """Whether the task or the format is one of those that Luthier prepares."""
+        return self.kind in _KNOWN
+
+    @property
+    def row_tokens(self) -> int:
+        """Tokens to cut rows at so that ordinary ones are whole; a multiple of 32."""
+        longest = self.max_tokens or int(1.25 * self.p95_tokens)
+        if longest > max(512, 2 * self.p95_tokens):
+            longest = self.p95_tokens
+        return -(-max(16, longest) // _STEP) * _STEP
 
     @property
     def mean_tokens(self) -> float:
@@ -89,6 +108,7 @@ class Situation:
         model: The base model the person named; None leaves it open.
         own_machine: The machine is this one, not a described one.
         budget: The most that may be spent on a machine with a price; None means no limit.
+        history, measured: This person's finished runs: what they gained, what they needed.
         time_factor: What this machine's past runs took, relative to the arithmetic.
         preferences: Wishes by name, such as `method`, `engine`, `max_length`, `batch_size`.
     """
@@ -104,7 +124,13 @@ class Situation:
     minutes: float | None = None
     preferences: dict[str, Any] = field(default_factory=dict)
     history: tuple[PastRun, ...] = ()
+    measured: tuple[MeasuredRun, ...] = ()
     time_factor: float = 1.0
+
+    @property
+    def aims(self) -> frozenset[Aim]:
+        """What the goal asks for beside the task, such as little memory."""
+        return aims_of(self.goal)
 
 
 def read_described(text: str | dict[str, Any]) -> DataFacts:
@@ -158,4 +184,24 @@ def past_runs(ctx: Context, limit: int = 30) -> tuple[PastRun, ...]:
         gain = float(tuned) - float(base) if tuned is not None and base is not None else 0.0
         kind = kind_of(spec.task)
         runs.append(PastRun(job.id, spec.method, kind, str(metrics["verdict"]), gain))
+    return tuple(runs)
+
+
+_ALIKE = (
+    "model", "dataset", "batch_size", "gradient_accumulation", "max_length", "max_steps", "epochs",
+    "gradient_checkpointing", "optimizer", "precision", "batching", "device", "engine",
+)  # fmt: skip
+
+
+def measured_runs(ctx: Context, limit: int = 60) -> tuple[MeasuredRun, ...]:
+    """Return what this person's latest finished training runs were measured to need."""
+    if not ctx.settings.database.exists():
+        return ()
+    runs = []
+    for job in ctx.store.jobs.find(kinds=["train"], states=["succeeded"], limit=limit):
+        spec, found = job.spec, job.measured
+        if isinstance(spec, TrainingSpec):
+            alike = tuple(getattr(spec, name) for name in _ALIKE)
+            peak, seconds = found.get("memory_gib"), found.get("duration_s")
+            runs.append(MeasuredRun(job.id, spec.method, alike, peak, seconds))
     return tuple(runs)
