@@ -2,7 +2,8 @@
 
 Each case is first run free, to see how much address space a batch takes; then a fresh worker gets
 a limit (RLIMIT_AS) between the needs of its batch and of a smaller one, or, in the last cases,
-below any. Nothing is told of the limit: the run finds out by hitting it.
+below any. Nothing is told of the limit: the run finds out by hitting it. Rows are kept as they
+are there and not measured again; `LUTHIER_ANEW=1` forgets them, `LUTHIER_CASES=3,4` does these.
 """
 
 from __future__ import annotations
@@ -15,59 +16,28 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from tests.jobs_factory import make_dataset, make_spec
+from tests.memory_cases import CASES, Case
 from tools.advise.specifying import MAY_CHANGE
 from tools.context import Context
-from tools.history.spec import TrainingSpec
+from tools.history.jobs import JobRecord
+from tools.history.spec import UNFINISHED, TrainingSpec
 from tools.jobs.follow import wait
 from tools.jobs.launch import submit
 from tools.settings import Settings, read_settings
 
-_DEADLINE_S = 240.0
+KEPT = Path(__file__).parent / "results" / "memory_limits.jsonl"
+_DEADLINE_S = 400.0
 _MIB = 2**20
 _CHANGEABLE = frozenset(MAY_CHANGE)
-
-
-@dataclass(frozen=True)
-class Case:
-    """A run, and where between the needs of its batch and a smaller one the limit lies.
-
-    Attributes:
-        share: 0 is the need of a batch of `fits` rows, 1 that of the planned batch.
-        saved: Whether the ladder can save it at all.
-    """
-
-    name: str
-    method: str
-    batch: int
-    words: int
-    share: float = 0.5
-    fits: int = 1
-    saved: bool = True
-    changes: dict[str, Any] = field(default_factory=dict)
-
-
-CASES = (
-    Case("LoRA, 64 long rows", "lora", 64, 200),
-    Case("LoRA, 64 long rows, little room", "lora", 64, 200, share=0.25),
-    Case("LoRA, 96 rows (not a power of two)", "lora", 96, 200),
-    Case("DoRA, 64 long rows", "dora", 64, 200),
-    Case("rsLoRA, rank 64", "rslora", 64, 200, changes={"rank": 64, "alpha": 64}),
-    Case("IA3, 64 long rows", "ia3", 64, 200),
-    Case("full, 64 long rows", "full", 64, 200, changes={"learning_rate": 1e-3}),
-    Case("full, 48 rows, little room", "full", 48, 200, share=0.25),
-    Case("LoRA, 128 shorter rows", "lora", 128, 100),
-    Case("LoRA with accumulation already", "lora", 32, 200, changes={"gradient_accumulation": 2}),
-    Case("LoRA, label smoothing", "lora", 64, 200, changes={"loss": "label_smoothing"}),
-    Case("LoRA, nothing fits", "lora", 64, 200, share=-0.6, saved=False),
-    Case("full, nothing may change", "full", 64, 200, saved=False, changes={"may_change": ()}),
-)
+_LATE_STEP = 4
 
 
 class Limited:
@@ -99,27 +69,39 @@ class Limited:
 
 
 def main() -> str:
-    """Run all cases, or those whose numbers are named in LUTHIER_CASES, and return the table."""
+    """Run the cases that are not there yet, and return the table."""
     chosen = [int(n) for n in os.environ.get("LUTHIER_CASES", "").split(",") if n]
-    kept = Path(tempfile.gettempdir()) / "luthier-memory-limits.jsonl"
+    rows = [json.loads(line) for line in KEPT.read_text().splitlines()] if KEPT.exists() else []
+    found = {} if "LUTHIER_ANEW" in os.environ else {row["case"]["name"]: row for row in rows}
+    needs: dict[str, int] = {}
     for number, case in enumerate(CASES):
-        if not chosen or number in chosen:
-            with tempfile.TemporaryDirectory() as folder, kept.open("a") as file:
-                row = {"number": number, **measure(case, Path(folder))}
-                print(json.dumps(row), flush=True)
-                file.write(json.dumps(row) + "\n")
-    rows = {row["number"]: row for row in map(json.loads, kept.read_text().splitlines())}
-    return table([rows[number] for number in sorted(rows)])
+        if (number in chosen) if chosen else (case.name not in found):
+            with tempfile.TemporaryDirectory() as folder:
+                found[case.name] = row = measure(case, Path(folder), needs)
+            print(json.dumps(row), flush=True)
+            KEPT.write_text("".join(json.dumps(row) + "\n" for row in found.values()))
+    return table([found[case.name] for case in CASES if case.name in found])
 
 
-def measure(case: Case, folder: Path) -> dict[str, Any]:
-    """Run one case free, twice, then under the limit."""
-    wanted, smaller = _peak(case, folder, case.batch), _peak(case, folder, case.fits)
+def measure(case: Case, folder: Path, needs: dict[str, int]) -> dict[str, Any]:
+    """Run one case free, with its batch and a smaller one, then under the limit.
+
+    Args:
+        needs: What was measured free already; grows.
+    """
+    wanted, smaller = (_need(case, folder, batch, needs) for batch in (case.batch, case.fits))
     limit = round(smaller + case.share * (wanted - smaller))
-    ctx = _context(folder, "limited", limit)
+    if case.wide:
+        limit = round(wanted * 0.9)
+    workers = Limited(None if case.late else limit)
+    ctx = _context(folder, "limited", workers)
     spec = _spec(ctx, case, case.batch)
     record = submit(ctx, spec, name="limited")
+    if case.late:
+        _lower(ctx, record, limit)
     ended = wait(ctx, record.id, timeout_s=_DEADLINE_S)
+    if ended.state in UNFINISHED:
+        raise RuntimeError(f"{case.name} is still {ended.state}")
     attempts = [
         e.payload["changes"]
         for e in ctx.store.jobs.events(record.id, kinds=["attempt"])
@@ -129,34 +111,75 @@ def measure(case: Case, folder: Path) -> dict[str, Any]:
     last = {k: v[1] for changes in attempts for k, v in changes.items()}
     batch = last.get("batch_size", case.batch)
     accumulation = last.get("gradient_accumulation", spec.gradient_accumulation)
+    metrics = ctx.store.jobs.events(record.id, kinds=["metrics"])
+    error = ended.error or {}
     return {
         "case": asdict(case),
         "needed_mib": round(wanted / _MIB),
         "limit_mib": round(limit / _MIB),
         "state": ended.state,
+        "refused_by": error.get("refused_by"),
         "tries": len(attempts),
         "became": last,
-        "protected_changed": sorted(touched - _CHANGEABLE - set()),
+        "protected_changed": sorted(touched - _CHANGEABLE),
+        "spec_unchanged": ended.plan_hash == record.plan_hash and ended.spec == spec,
         "same_update": batch * accumulation == case.batch * spec.gradient_accumulation,
-        "message": (ended.error or {}).get("message", ""),
-        "proposal": (ended.error or {}).get("hint", ""),
+        "steps": len({e.payload["step"] for e in metrics if e.payload["loss"] is not None}),
+        "planned_steps": spec.max_steps,
+        "resumed_at": _resumed_at(ctx, record),
+        "message": error.get("message", ""),
+        "proposal": error.get("hint", ""),
     }
 
 
-def _peak(case: Case, folder: Path, batch: int) -> int:
-    """Return the most address space that a free run with so many rows in a batch takes."""
-    ctx = _context(folder, f"free-{batch}", None)
-    spec = _spec(ctx, case, batch, may_change=())
-    record = submit(ctx, spec, name="free")
+def _need(case: Case, folder: Path, batch: int, needs: dict[str, int]) -> int:
+    """Return the most address space that a free run takes for its first, longest batches."""
+    of = [case.method, case.objective, batch, case.words, case.wide, case.changes]
+    key = json.dumps(of)
+    if key not in needs:
+        ctx = _context(folder, f"free-{batch}", Limited(None))
+        record = submit(ctx, _spec(ctx, case, batch, may_change=()), name="free")
+        needs[key] = _peak(ctx, record)
+    return needs[key]
+
+
+def _peak(ctx: Context, record: JobRecord) -> int:
     peak = 0
-    while (now := ctx.store.jobs.get(record.id)).state in {"queued", "running"}:
+    while (now := ctx.store.jobs.get(record.id)).state in UNFINISHED:
         peak = max(peak, _address_space(now.pid))
-        if now.measured.get("memory_gib") and now.pid:
-            # Trained; the verdict of a free run is of no interest.
+        gates = ctx.store.jobs.events(record.id, kinds=["gate"])
+        if now.pid and any(event.payload["gate"] == "probe" for event in gates):
+            # What it learns is of no interest.
             psutil.Process(now.pid).kill()
-            return peak
-        time.sleep(0.1)
-    raise RuntimeError(f"the free run of {case.name} is {now.state}: {now.error}")
+            return max(peak, _address_space(now.pid))
+        time.sleep(0.05)
+    raise RuntimeError(f"the free run is {now.state}: {now.error}")
+
+
+def _lower(ctx: Context, record: JobRecord, limit: int) -> None:
+    """Lower the limit of a worker that has taken some steps already."""
+
+    def stepped() -> bool:
+        metrics = ctx.store.jobs.events(record.id, kinds=["metrics"])
+        return any(event.payload["step"] >= _LATE_STEP for event in metrics)
+
+    _until(stepped, "the first steps")
+    pid = ctx.store.jobs.get(record.id).pid
+    assert pid is not None
+    psutil.Process(pid).rlimit(psutil.RLIMIT_AS, (limit, limit))
+
+
+def _resumed_at(ctx: Context, record: JobRecord) -> list[str]:
+    phases = ctx.store.jobs.events(record.id, kinds=["phase"])
+    return [e.payload["note"] for e in phases if e.payload["phase"] == "train"][1:]
+
+
+def _until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + _DEADLINE_S
+    while not condition():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"never happened: {what}")
+        time.sleep(0.02)
 
 
 def _address_space(pid: int | None) -> int:
@@ -168,24 +191,44 @@ def _address_space(pid: int | None) -> int:
     return int(found[1]) * 1024 if found else 0
 
 
-def _context(folder: Path, name: str, limit: int | None) -> Context:
+def _context(folder: Path, name: str, workers: Limited) -> Context:
     home = folder / name
     settings = read_settings(
         {"LUTHIER_HOME": str(home), "HOME": str(folder), "HF_HUB_OFFLINE": "1",
          "LUTHIER_WORKER_THREADS": "1"}
     )  # fmt: skip
-    changes = {"work_dir": folder, "workers": Limited(limit)}
-    return Context(settings.model_copy(update=changes))
+    return Context(settings.model_copy(update={"work_dir": folder, "workers": workers}))
 
 
 def _spec(ctx: Context, case: Case, batch: int, **changes: Any) -> TrainingSpec:
-    manifest = make_dataset(ctx, "text", train=case.batch, validation=4)
+    manifest = make_dataset(ctx, case.objective, train=case.batch, validation=4)
     _lengthen(ctx, manifest.id, case.words)
     values: dict[str, Any] = {
         "method": case.method, "batch_size": batch, "max_steps": 2, "eval_steps": 2,
         "save_steps": 2, "max_length": 512, "may_change": MAY_CHANGE, "batching": "grouped",
     }  # fmt: skip
-    return make_spec(manifest, "starter", **values | case.changes | changes)
+    if case.objective == "sequence_classification":
+        values["labels"] = ("food", "pet", "toy")
+    model = _wide_model(ctx.settings.work_dir / "wide") if case.wide else "starter"
+    return make_spec(manifest, model, **values | case.changes | changes)
+
+
+def _wide_model(folder: Path) -> Path:
+    """Make a model with random weights whose scores of the next word are what needs memory."""
+    if folder.exists():
+        return folder
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    from tools.shipped import data_folder
+
+    torch.manual_seed(1)
+    shape = {"hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 2}
+    LlamaForCausalLM(
+        LlamaConfig(vocab_size=64_000, num_attention_heads=4, max_position_embeddings=1024, **shape)
+    ).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(data_folder() / "starter-model").save_pretrained(folder)
+    return folder
 
 
 def _lengthen(ctx: Context, version: str, words: int) -> None:
@@ -195,30 +238,44 @@ def _lengthen(ctx: Context, version: str, words: int) -> None:
     for split in ("train", "validation"):
         path = ctx.settings.dataset_folder(version) / f"{split}.parquet"
         rows = pq.read_table(path).to_pylist()
+        count = words if split == "train" else 20
         for row in rows:
-            count = words if split == "train" else 20
-            row["text"] = " ".join((row["text"].split() * count)[:count])
+            if "text" in row:
+                row["text"] = _repeated(row["text"], count)
+            else:
+                asked = row["prompt"][0]
+                asked["content"] = _repeated(asked["content"], count)
         pq.write_table(pa.Table.from_pylist(rows), path)
+
+
+def _repeated(text: str, words: int) -> str:
+    return " ".join((text.split() * words)[:words])
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Return the figures and a row for each case."""
-    within = [r for r in rows if r["state"] == "succeeded" and r["tries"] <= 2 and r["same_update"]]
-    proposed = [r for r in rows if r["state"] == "failed" and r["proposal"]]
-    wrong = [r for r in rows if r["protected_changed"]]
+    within = [r for r in rows if _is_saved(r)]
+    proposed = [r for r in rows if r["refused_by"] == "memory" and r["proposal"]]
+    wrong = [r for r in rows if r["protected_changed"] or not r["spec_unchanged"]]
     lines = [
         f"{len(rows)} runs under a real limit (RLIMIT_AS) that their batch breaks: {len(within)} "
-        f"finished within two tries with the same rows per update, {len(proposed)} ended with a "
-        f"proposal, {len(wrong)} changed a protected field.",
+        f"finished all their steps within two tries with the same rows per update, {len(proposed)} "
+        f"ended with a proposal, {len(wrong)} changed a protected field. "
+        f"{sum(r['case']['saved'] for r in rows)} are meant to be saved.",
         "",
-        "| case | needed MiB | limit MiB | end | tries | became | proposal |",
-        "|---|---|---|---|---|---|---|",
+        "| case | needed MiB | limit MiB | end | tries | became | went on | proposal |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for r in rows:
         became = ", ".join(f"{k} {v}" for k, v in r["became"].items()) or "–"
-        proposal = r["proposal"] if r["state"] == "failed" else "–"
+        proposal = f"{r['message']} {r['proposal']}" if r["state"] == "failed" else "–"
         lines.append(
             f"| {r['case']['name']} | {r['needed_mib']} | {r['limit_mib']} | {r['state']} "
-            f"| {r['tries']} | {became} | {proposal} |"
+            f"| {r['tries']} | {became} | {'; '.join(r['resumed_at']) or '–'} | {proposal} |"
         )
     return "\n".join(lines)
+
+
+def _is_saved(row: dict[str, Any]) -> bool:
+    whole = row["same_update"] and row["steps"] == row["planned_steps"]
+    return bool(row["state"] == "succeeded" and whole and row["tries"] <= 2)

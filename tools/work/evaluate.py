@@ -65,17 +65,19 @@ class Request:
         return self.path is None and self.split == "validation"
 
 
-def judge(job: Job, spec: TrainingSpec, result: Path) -> dict[str, Any]:
+def judge(job: Job, spec: TrainingSpec, result: Path, batch: int = 32) -> dict[str, Any]:
     """Judge what a training run saved and return the figures for its `metrics`.
 
     The whole judgement goes to `evaluation.json` in the job's folder.
 
     Args:
         result: Folder of the adapter, or of the whole model.
+        batch: Rows at once, at most.
     """
     manifest = read_manifest(job.settings.dataset_folder(spec.dataset))
     split: SplitName = "test" if manifest.splits.get("test") else "validation"
-    return _compare(job, spec, manifest, result, Request(split, seed=spec.seed)).flat()
+    request = Request(split, seed=spec.seed, batch=batch)
+    return _compare(job, spec, manifest, result, request).flat()
 
 
 def run(job: Job) -> dict[str, Any]:

@@ -10,6 +10,7 @@ a rung that saves nothing here (8-bit states of a small adapter, say) is left ou
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
@@ -19,6 +20,8 @@ from tools.advise.memory import Workload, estimate_memory
 from tools.errors import Refused
 from tools.history.events import AttemptChanged
 from tools.history.spec import TrainingSpec
+from tools.work.memory import is_about_memory, memory_room_gib
+from tools.work.proposals import proposal
 from tools.work.report import Job
 
 _ROOM = 0.92
@@ -40,15 +43,42 @@ class OutOfMemory(Refused):
 
     Args:
         available_gib: Memory there was, where it is known.
+        hopeless: No rung can help: what did not fit is not a batch.
+        hint: What to ask the person for; only what the plan protects is left then.
     """
 
-    def __init__(self, problem: str, *, available_gib: float | None = None) -> None:
-        super().__init__(
-            problem,
-            hint="Make a new plan with a smaller model, shorter rows or QLoRA.",
-            refused_by="memory",
-        )
+    def __init__(
+        self,
+        problem: str,
+        *,
+        available_gib: float | None = None,
+        hopeless: bool = False,
+        hint: str = "Make a new plan with a smaller model, shorter rows or QLoRA.",
+    ) -> None:
+        super().__init__(problem, hint=hint, refused_by="memory")
         self.available_gib = available_gib
+        self.hopeless = hopeless
+
+
+@contextmanager
+def explained_memory(spec: TrainingSpec, what: str = "") -> Iterator[None]:
+    """Turn running out of memory into something the ladder understands.
+
+    Args:
+        what: What did not fit, where it is no batch of rows and a smaller one cannot help.
+
+    Raises:
+        OutOfMemory: In place of what torch, CUDA or the machine raised.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError, OSError) as error:
+        if not is_about_memory(error):
+            raise
+        room = memory_room_gib(spec.device)
+        what = what and f"{what} did not fit into memory."
+        batch = f"A batch of {spec.batch_size} rows did not fit into memory."
+        raise OutOfMemory(what or batch, available_gib=room, hopeless=bool(what)) from None
 
 
 def as_attempted(job: Job, spec: TrainingSpec) -> TrainingSpec:
@@ -76,13 +106,7 @@ def what_changed(job: Job) -> str:
 
 
 def step_down(
-    job: Job,
-    spec: TrainingSpec,
-    *,
-    config: dict[str, Any],
-    length: int,
-    failure: str,
-    available_gib: float | None,
+    job: Job, spec: TrainingSpec, *, config: dict[str, Any], length: int, failure: OutOfMemory
 ) -> TrainingSpec:
     """Choose the next attempt, record it, and return its spec.
 
@@ -92,17 +116,19 @@ def step_down(
         failure: What happened, for the record.
 
     Raises:
-        Refused: There is no rung left that the plan allows; the hint proposes what to ask for.
+        OutOfMemory: There is no rung left that the plan allows; the hint proposes what to ask for.
     """
     shape = shape_of(config)
     before = _predicted_gib(spec, shape, length)
-    below = _worth_trying(spec, shape, length)
+    below = [] if failure.hopeless else _worth_trying(spec, shape, length)
     if not below:
-        raise OutOfMemory(f"{failure} Nothing that the plan allows makes it smaller.")
+        problem = f"{failure.problem} Nothing that the plan allows makes it smaller."
+        hint = proposal(spec, lambda wish, rows: _predicted_gib(wish, shape, rows), length)
+        raise OutOfMemory(problem, available_gib=failure.available_gib, hint=hint)
     tries = 1 + sum(
         bool(event.payload["changes"]) for event in job.store.jobs.events(job.id, kinds=["attempt"])
     )
-    limit = _limit(spec, shape, length, available_gib, tries)
+    limit = _limit(spec, shape, length, failure.available_gib, tries)
     chosen = next((r for r in below if _predicted_gib(r, shape, length) <= limit), below[-1])
     changes = {
         name: [getattr(spec, name), getattr(chosen, name)]
@@ -110,7 +136,7 @@ def step_down(
         if getattr(spec, name) != getattr(chosen, name)
     }
     after = _predicted_gib(chosen, shape, length)
-    reason = f"{failure} Predicted: {after:.2f} instead of {before:.2f} GiB."
+    reason = f"{failure.problem} Predicted: {after:.2f} instead of {before:.2f} GiB."
     number = 2 + len(job.store.jobs.events(job.id, kinds=["attempt"]))
     job.flush()
     job.store.jobs.append(job.id, [AttemptChanged(number=number, changes=changes, reason=reason)])

@@ -39,7 +39,8 @@ class RankEnding(BaseModel):
 
     Attributes:
         error: `{code, message, hint, refused_by}`.
-        available_gib: Memory there was, where it ran out.
+        available_gib, hopeless: Of memory that ran out: what there was, and whether no smaller
+            batch can help.
         facts: What the monitor knew at the end.
     """
 
@@ -48,6 +49,7 @@ class RankEnding(BaseModel):
     state: Literal["done", "failed", "out_of_memory", "cancelled"]
     error: dict[str, Any] | None = None
     available_gib: float | None = None
+    hopeless: bool = False
     facts: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -108,7 +110,10 @@ def rank_ending(error: BaseException) -> RankEnding:
         return RankEnding(state="cancelled")
     if isinstance(error, OutOfMemory):
         return RankEnding(
-            state="out_of_memory", error=error.as_dict(), available_gib=error.available_gib
+            state="out_of_memory",
+            error=error.as_dict(),
+            available_gib=error.available_gib,
+            hopeless=error.hopeless,
         )
     if isinstance(error, ToolError):
         return RankEnding(state="failed", error=error.as_dict())
@@ -156,7 +161,11 @@ def _read(job: Job, code: int) -> dict[str, Any]:
     ]
     worst = next((e for e in endings if e.state == "out_of_memory"), None)
     if worst and worst.error:
-        raise OutOfMemory(str(worst.error["message"]), available_gib=worst.available_gib)
+        raise OutOfMemory(
+            str(worst.error["message"]),
+            available_gib=worst.available_gib,
+            hopeless=worst.hopeless,
+        )
     if any(e.state == "cancelled" for e in endings) or (job.folder / CANCEL_FILE).exists():
         raise Cancelled(job.id)
     told = next((e.error for e in endings if e.error), None)

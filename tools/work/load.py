@@ -20,6 +20,7 @@ from tools.history.spec import TrainingSpec
 from tools.methods import quantisation_of
 from tools.settings import Settings
 from tools.shipped import shipped
+from tools.work.memory import is_about_memory
 from tools.work.report import Job
 from tools.work.template import prepare_tokenizer
 
@@ -102,6 +103,8 @@ def load_model(
             use_safetensors=True,
         )
     except (OSError, ValueError, KeyError) as error:
+        if is_about_memory(error):
+            raise
         raise _explained(error, source) from error
     if spec.objective in HEADS and model.config.pad_token_id is None:
         # A head reads its class at the last token that is not padding.

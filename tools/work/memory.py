@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import resource
 import sys
 from contextlib import suppress
@@ -13,7 +14,20 @@ import psutil
 import torch
 
 _GIB = 2**30
+_NO_MEMORY = (
+    *("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory"),
+    *("std::bad_alloc", "could not create a memory object", "could not create a primitive"),
+)
 _SELF = psutil.Process()
+
+
+def is_about_memory(error: BaseException) -> bool:
+    """Tell whether an error says that memory ran out, in whose words ever."""
+    if isinstance(error, MemoryError):
+        return True
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno == errno.ENOMEM
+    return any(sign in str(error).lower() for sign in _NO_MEMORY)
 
 
 def memory_now_gib(device: str) -> float:

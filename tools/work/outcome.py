@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,13 @@ from tools.history.spec import TrainingSpec
 from tools.jobs.trials import final_loss, is_trial, leads
 from tools.work.clues import judged_of
 from tools.work.evaluate import RESULT_FILE, judge
+from tools.work.ladder import OutOfMemory, explained_memory
 from tools.work.load import load_tokenizer
+from tools.work.memory import give_back
 from tools.work.report import Job
 from tools.work.template import template_hash
+
+_BATCHES = (32, 8, 1)
 
 
 def conclude(job: Job, spec: TrainingSpec, result: Path, *, resumed: bool) -> dict[str, Any]:
@@ -54,10 +59,26 @@ def _is_worth_judging(job: Job) -> bool:
 def judge_result(job: Job, spec: TrainingSpec, result: Path) -> None:
     """Compare the tuned model with its base; the figures go into the job's metrics."""
     job.phase("evaluate")
-    values = judge(job, spec, result)
+    values = _judged(job, spec, result)
+    if values is None:
+        text = f"Memory did not suffice to judge the result; `luthier evaluate {job.id}` can later."
+        job.warn("not_judged", text)
+        return
     job.metrics(**values)
     template = template_hash(load_tokenizer(job, spec, adapter=result))
     job.emit(judged_of(values, job.folder / RESULT_FILE, template))
+
+
+def _judged(job: Job, spec: TrainingSpec, result: Path) -> dict[str, Any] | None:
+    """Judge with as many rows at once as there is memory for; None where one is too many."""
+    for batch in _BATCHES:
+        try:
+            with explained_memory(spec):
+                return judge(job, spec, result, batch)
+        except OutOfMemory:
+            gc.collect()
+            give_back()
+    return None
 
 
 def notice(job_id: str, metrics: dict[str, Any]) -> str:

@@ -6,7 +6,6 @@ a run with the probe ends exactly like one without.
 
 from __future__ import annotations
 
-import errno
 import random
 import time
 from collections.abc import Iterator
@@ -21,8 +20,8 @@ from tools.errors import Refused
 from tools.history.events import GatePassed, SampleGenerated
 from tools.history.spec import TrainingSpec
 from tools.work.computing import computing
-from tools.work.ladder import OutOfMemory
-from tools.work.memory import forget_peak, memory_peak_gib, memory_room_gib
+from tools.work.ladder import OutOfMemory, explained_memory
+from tools.work.memory import forget_peak, memory_peak_gib
 from tools.work.objectives import Objective
 from tools.work.report import Job
 from tools.work.rows import Encoded
@@ -31,10 +30,6 @@ from tools.work.template import stop_token_ids
 
 STEPS = 2
 _NEW_TOKENS = 24
-_NO_MEMORY = (
-    *("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory"),
-    *("std::bad_alloc", "could not create a memory object", "could not create a primitive"),
-)
 
 
 @dataclass(frozen=True)
@@ -107,32 +102,6 @@ def undone(model: Any) -> Iterator[None]:
         torch.set_rng_state(states[2])
         if on_gpu:
             torch.cuda.set_rng_state_all(on_gpu)
-
-
-@contextmanager
-def explained_memory(spec: TrainingSpec) -> Iterator[None]:
-    """Turn running out of memory into something the ladder understands.
-
-    Raises:
-        OutOfMemory: In place of what torch, CUDA or the machine raised.
-    """
-    try:
-        yield
-    except (MemoryError, RuntimeError, OSError) as error:
-        if not _is_about_memory(error):
-            raise
-        room = memory_room_gib(spec.device)
-        raise OutOfMemory(
-            f"A batch of {spec.batch_size} rows did not fit into memory.", available_gib=room
-        ) from None
-
-
-def _is_about_memory(error: Exception) -> bool:
-    if isinstance(error, MemoryError):
-        return True
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM
-    return any(sign in str(error).lower() for sign in _NO_MEMORY)
 
 
 def _steps(

@@ -28,6 +28,9 @@ from tools.work.report import Job
 from tools.work.rows import Encoded
 from tools.work.saving import offloading
 
+_HELD_OUT_TOKENS = 2048
+"""A batch of validation may hold so many, even where a step holds fewer."""
+
 
 class Recipe(Trainer):
     """The trainer of every method and objective; what differs is the model and the objective."""
@@ -60,6 +63,10 @@ class Recipe(Trainer):
         self._rows = rows
         self._held_out = held_out
         self._on_checkpoint = on_checkpoint
+        # Validation must not need more memory than a step, least of all where that ran out.
+        a_step = objective.spec.batch_size * max(rows.lengths)
+        tight = objective.spec != job.record.training
+        self._room = a_step if tight else max(a_step, _HELD_OUT_TOKENS)
         self.cancelled = False
         self.tokens_seen = 0
         self.slots_seen = 0
@@ -178,9 +185,15 @@ class Recipe(Trainer):
     def _held_out_batches(self) -> Iterator[Batch]:
         rows = self._held_out
         order = sorted(range(len(rows)), key=lambda i: rows.lengths[i])
-        size = self.args.per_device_eval_batch_size
-        for start in range(0, len(order), size):
-            yield self._objective.collate([rows.row(i) for i in order[start : start + size]])
+        most, taken = self.args.per_device_eval_batch_size, list[int]()
+        for i in order:
+            # Sorted by length, so that the row that comes is the longest of its batch.
+            if taken and (len(taken) == most or (len(taken) + 1) * rows.lengths[i] > self._room):
+                yield self._objective.collate([rows.row(n) for n in taken])
+                taken = []
+            taken.append(i)
+        if taken:
+            yield self._objective.collate([rows.row(n) for n in taken])
 
     def _scored(self, batch: Batch) -> Scores:
         if self.is_fsdp_enabled:

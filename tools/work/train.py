@@ -23,15 +23,21 @@ from tools.work.continued import take_over
 from tools.work.engines import added, check_started, cuts_weights, is_spread
 from tools.work.forward import keep_rows_apart
 from tools.work.keep import Keeper, save_result
-from tools.work.ladder import OutOfMemory, as_attempted, step_down, what_changed
+from tools.work.ladder import OutOfMemory, as_attempted, explained_memory, step_down, what_changed
 from tools.work.launching import run_ranks
 from tools.work.load import load_config, load_model, load_tokenizer
-from tools.work.memory import allow_gpu_memory, forget_peak, memory_peak_gib, recompute_activations
+from tools.work.memory import (
+    allow_gpu_memory,
+    forget_peak,
+    give_back,
+    memory_peak_gib,
+    recompute_activations,
+)
 from tools.work.methods import keep_initial, keep_trained_weights_exact, make_trainable
 from tools.work.monitor import Monitor, RunFacts
 from tools.work.objectives import Objective, objective_of, rows_stay_apart
 from tools.work.outcome import conclude
-from tools.work.probe import explained_memory, probe
+from tools.work.probe import probe
 from tools.work.recipe import Recipe
 from tools.work.report import Cancelled, Job
 from tools.work.rows import Encoded
@@ -78,11 +84,14 @@ def run(job: Job) -> dict[str, Any]:
         try:
             return _attempt(job, spec)
         except OutOfMemory as error:
-            failure, available = error.problem, error.available_gib
-        # Outside the handler: the traceback would keep the failed attempt's tensors alive.
+            # The error itself would keep the failed attempt's tensors alive.
+            failure = OutOfMemory(
+                error.problem, available_gib=error.available_gib, hopeless=error.hopeless
+            )
         gc.collect()
+        give_back()
         torch.cuda.empty_cache()
-        spec = _next_attempt(job, spec, failure, available)
+        spec = _next_attempt(job, spec, failure)
 
 
 def run_as_rank(job: Job) -> dict[str, Any]:
@@ -169,9 +178,7 @@ def _try_first(job: Job, spec: TrainingSpec, prepared: Prepared) -> float:
     return 0.0
 
 
-def _next_attempt(
-    job: Job, spec: TrainingSpec, failure: str, available_gib: float | None
-) -> TrainingSpec:
+def _next_attempt(job: Job, spec: TrainingSpec, failure: OutOfMemory) -> TrainingSpec:
     manifest = read_manifest(job.settings.dataset_folder(spec.dataset))
     tokenizer = load_tokenizer(job, spec)
     objective = objective_of(spec, tokenizer, None)
@@ -182,7 +189,6 @@ def _next_attempt(
         config=load_config(job, spec),
         length=max(rows.lengths),
         failure=failure,
-        available_gib=available_gib,
     )
 
 
@@ -198,7 +204,10 @@ def _prepare(job: Job, spec: TrainingSpec) -> Prepared:
     tokenizer = load_tokenizer(job, spec)
     for code, message in template_notes(tokenizer):
         job.emit(Warned(code=code, message=message))
-    model = load_model(job, spec, trainable=True)
+    # Where an earlier attempt could load it, a smaller batch leaves room for it again.
+    first = spec == job.record.training
+    with explained_memory(spec, what=f"The model {spec.model}" if first else ""):
+        model = load_model(job, spec, trainable=True)
     objective = objective_of(spec, tokenizer, model)
     if objective.batcher.packed:
         keep_rows_apart(model)
@@ -215,8 +224,9 @@ def _prepare(job: Job, spec: TrainingSpec) -> Prepared:
         objective.batcher.packed = False
         job.warn("not_packed", "This model would let packed rows see each other; they are padded.")
     held_out = _some(held_out)
-    for part in (rows, held_out):
-        objective.reference(model, part)
+    with explained_memory(spec):
+        for part in (rows, held_out):
+            objective.reference(model, part)
     model = make_trainable(model, spec, tokenizer=tokenizer, steps=steps_of(spec, len(rows)))
     take_over(job, spec, model)
     if spec.gradient_checkpointing:  # before the probe, which must need no more than the run

@@ -249,8 +249,10 @@ def reference_of(
     found = [0.0] * len(ids)
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
     with torch.no_grad():
-        for start in range(0, len(order), _REFERENCE_ROWS):
-            places = order[start : start + _REFERENCE_ROWS]
+        # Never more at once than a step holds, whose gradients need more memory than this.
+        size = min(_REFERENCE_ROWS, 2 * objective.spec.batch_size)
+        for start in range(0, len(order), size):
+            places = order[start : start + size]
             batch = objective.batcher.join([ids[i] for i in places], [labels[i] for i in places])
             batch = {name: value.to(model.device) for name, value in batch.items()}
             sums, _ = answer_likelihood(model, batch, len(places))

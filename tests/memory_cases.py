@@ -1,0 +1,61 @@
+"""The runs of the benchmark `memory_limits`: each breaks a real limit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Case:
+    """A run, and where between the needs of its batch and a smaller one the limit lies.
+
+    Attributes:
+        words: About so many words are in every row that is trained.
+        share: 0 is the need of a batch of `fits` rows, 1 that of the planned batch.
+        late: The limit comes down only when some steps and a checkpoint are there.
+        saved: Whether the ladder can save it at all.
+        wide: With a model whose 32,000 words need most of the memory, whatever the batch.
+    """
+
+    name: str
+    method: str
+    batch: int
+    words: int
+    share: float = 0.5
+    fits: int = 1
+    objective: str = "text"
+    late: bool = False
+    saved: bool = True
+    wide: bool = False
+    changes: dict[str, Any] = field(default_factory=dict)
+
+
+CASES = (
+    Case("LoRA, 64 long rows", "lora", 64, 200),
+    Case("LoRA, 64 long rows, little room", "lora", 64, 200, share=0.25),
+    Case("LoRA, 96 rows (not a power of two)", "lora", 96, 200, share=0.4),
+    Case("LoRA, 64 rows, packed", "lora", 64, 200, share=0.35, changes={"batching": "packed"}),
+    Case("LoRA, 128 shorter rows", "lora", 128, 100),
+    Case("LoRA, accumulating already", "lora", 32, 200, changes={"gradient_accumulation": 2}),
+    Case("LoRA, label smoothing", "lora", 64, 200, changes={"loss": "label_smoothing"}),
+    Case("LoRA, memory shrinks in mid-run", "lora", 64, 200, late=True, changes={"max_steps": 8}),
+    Case("DoRA, 64 long rows", "dora", 64, 200),
+    Case("rsLoRA, rank 64", "rslora", 64, 200, changes={"rank": 64, "alpha": 64}),
+    Case("QLoRA, 64 long rows", "qlora", 64, 200),
+    Case("IA3, 64 long rows", "ia3", 64, 200),
+    Case("full, 64 long rows", "full", 64, 200, changes={"learning_rate": 1e-3}),
+    Case("full, 48 rows, little room", "full", 48, 200, share=0.25),
+    Case("full, memory shrinks in mid-run", "full", 48, 200, late=True, changes={"max_steps": 8}),
+    Case(
+        "DPO with LoRA, 32 pairs", "lora", 32, 200, objective="dpo", changes={"learning_rate": 1e-3}
+    ),
+    Case("ORPO with LoRA, 32 pairs", "lora", 32, 200, objective="orpo"),
+    Case(
+        "KTO with DoRA, 32 rows", "dora", 32, 200, objective="kto", changes={"learning_rate": 1e-3}
+    ),
+    Case("head for classes, LoRA", "lora", 64, 200, objective="sequence_classification"),
+    Case("LoRA, nothing fits", "lora", 64, 200, share=-0.6, saved=False),
+    Case("full, nothing may change", "full", 64, 200, saved=False, changes={"may_change": ()}),
+    Case("one row, many words known", "lora", 1, 700, share=-0.3, saved=False, wide=True),
+)
