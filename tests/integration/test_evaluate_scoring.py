@@ -66,6 +66,22 @@ def test_choices_are_as_likely_as_the_plain_formula_says(
             assert last == pytest.approx(before, abs=1e-4)
 
 
+def test_choices_of_one_token_are_told_apart_without_their_stops(model: Any) -> None:
+    from tools.work import scoring
+
+    prompts = _ids(7, 3, 12, 8)
+    choices, own = [[token, 2] for token in (7, 11, 30, 59)], [0, 1, 2, 3, 3, 2, 1]
+    found = scoring.score_choices(
+        model, prompts, choices, own, pad=0, batch=3, tick=lambda done: None, stops_count=False
+    )
+    for i, prompt in enumerate(prompts):
+        whole = _plain(model, prompt, choices[own[i]])
+        assert found.sums[i, own[i]] == pytest.approx(whole, abs=1e-4)
+        for j, choice in enumerate(choices):
+            alone = _plain(model, prompt, choice[:1])
+            assert found.means_without_stop[i, j] == pytest.approx(alone, abs=1e-4)
+
+
 def test_of_many_choices_the_expected_one_is_always_followed(
     model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

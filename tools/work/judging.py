@@ -160,20 +160,21 @@ def _label_window(
     tick: Tick,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], list[int], int]:
     own = [exam.labels.index(str(row["label"])) for row in window]
+    # Where one label begins like another, only the stop tells the two apart.
+    stops_count = _one_begins_another(exam.labels)
     if choices is not None:
         room = exam.max_tokens - max(map(len, choices))
         prompts = [encode_prompt(tokenizer, messages_of(row)[0]) for row in window]
         cut = sum(len(p) > room for p in prompts)
         likely = score_choices(
             model, [p[-room:] for p in prompts], choices, own,
-            pad=exam.pad, batch=exam.batch, tick=tick,
+            pad=exam.pad, batch=exam.batch, tick=tick, stops_count=stops_count,
         )  # fmt: skip
     else:
         likely, cut = _every_choice(model, tokenizer, window, exam)
         tick(len(window))
     index = np.arange(len(window))
-    # Where one label begins like another, only the stop tells the two apart.
-    means = likely.means if _one_begins_another(exam.labels) else likely.means_without_stop
+    means = likely.means if stops_count else likely.means_without_stop
     found = means[:, : exam.known].argmax(axis=1).tolist()
     return likely.sums[index, own], likely.tokens[index, own], found, cut
 

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-SCORING_VERSION = 3
+SCORING_VERSION = 4
 """Counted up whenever the same model on the same rows would get other scores."""
 
 

@@ -74,6 +74,7 @@ def score_choices(
     pad: int,
     batch: int,
     tick: Tick,
+    stops_count: bool = True,
 ) -> Likelihoods:
     """Return the likelihood of each of the same answers after every prompt: (rows, choices).
 
@@ -84,14 +85,18 @@ def score_choices(
 
     Args:
         own: Number of the expected choice of each row.
+        stops_count: False where choices are compared without their last token. Choices of one
+            token and a stop then need no pass of their own: only the row's own sum holds its stop.
     """
     sums = np.full((len(prompts), len(choices)), -np.inf)
     ends = np.full((len(prompts), len(choices)), -np.inf)
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     vocabulary = int(model.config.get_text_config().vocab_size)
-    per_row = min(len(choices), MOST_CHOICES) * max(map(len, choices))
+    single = not stops_count and all(len(choice) == 2 for choice in choices)
+    choose = _choose_first if single else _choose_batch
+    per_row = 2 if single else min(len(choices), MOST_CHOICES) * max(map(len, choices))
     for picked in _batches(order, [per_row] * len(prompts), vocabulary, batch):
-        chosen, found, last = _choose_batch(
+        chosen, found, last = choose(
             model, [prompts[i] for i in picked], choices, [own[i] for i in picked], pad
         )
         for whole, part in ((sums, found), (ends, last)):
@@ -125,6 +130,37 @@ def _score_batch(
     return sums.cpu().numpy(), chosen[:, -1].double().cpu().numpy()
 
 
+Chosen = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]
+
+
+@torch.inference_mode()
+def _choose_first(
+    model: PreTrainedModel,
+    prompts: list[list[int]],
+    choices: Sequence[list[int]],
+    own: list[int],
+    pad: int,
+) -> Chosen:
+    # As `_choose_batch`, for choices of one token and a stop: one pass over prompt and own answer.
+    rows = [prompt + choices[number] for prompt, number in zip(prompts, own, strict=True)]
+    ids, mask, positions = left_pad(rows, pad, model.device)
+    out = model(
+        input_ids=ids,
+        attention_mask=mask,
+        position_ids=positions,
+        use_cache=False,
+        logits_to_keep=3,
+    )
+    scores = torch.log_softmax(out.logits[:, -3:-1].float(), -1).double()
+    heads = torch.tensor([choice[0] for choice in choices], device=ids.device)
+    ends = torch.zeros(len(rows), len(choices), dtype=torch.float64, device=ids.device)
+    places = torch.tensor(own, device=ids.device)[:, None]
+    ends.scatter_(1, places, scores[:, 1].gather(1, ids[:, -1:]))
+    sums = scores[:, 0, heads] + ends
+    every = np.tile(np.arange(len(choices)), (len(rows), 1))
+    return every, sums.cpu().numpy(), ends.cpu().numpy()
+
+
 @torch.inference_mode()
 def _choose_batch(
     model: PreTrainedModel,
@@ -132,7 +168,7 @@ def _choose_batch(
     choices: Sequence[list[int]],
     own: list[int],
     pad: int,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+) -> Chosen:
     # Returns the numbers of the choices that were followed, their sums, and the last tokens'
     # parts: all (rows, followed).
     ids, mask, positions = left_pad(prompts, pad, model.device)
