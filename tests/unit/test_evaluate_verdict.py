@@ -54,6 +54,41 @@ def test_few_rows_cannot_tell_and_say_how_many_more() -> None:
     assert "more held-out rows" in verdict.text
 
 
+@pytest.mark.parametrize("n", [1, 3])
+def test_as_many_more_rows_are_asked_for_as_it_takes_to_say_anything(n: int) -> None:
+    same = _rights(0.5, n, 1)
+    text = judge_evidence(_evidence(same, same)).text
+    assert f"About {20 - n} more held-out rows" in text
+    assert ("1 row is too few" in text) == (n == 1)
+
+
+def test_rows_that_repeat_each_other_count_once() -> None:
+    sure, unsure = _rights(0.9, 60, 3), _rights(0.45, 60, 4)
+    base = _rights(0.4, 60, 5)
+    once = compare_rows("accuracy", base, sure, seed=1)
+    assert judge_evidence(_better(repeats=140, once=once)).word == "ship"
+    once = compare_rows("accuracy", base, unsure, seed=1)
+    verdict = judge_evidence(_better(repeats=140, once=once))
+    assert verdict.word == "promising"
+    assert "140 of the rows repeat others" in verdict.text
+    assert judge_evidence(_better(repeats=199)).word == "cannot tell"
+
+
+def test_models_alike_on_few_rows_may_still_differ_on_others() -> None:
+    same = _rights(0.5, 40, 1)
+    found = compare_rows("accuracy", same, same, seed=1)
+    assert found.low < 0 < found.high < 0.1
+    many = _rights(0.5, 4000, 1)
+    assert compare_rows("accuracy", many, many, seed=1).high < 0.001
+
+
+def test_a_mean_lies_within_what_it_is_the_mean_of() -> None:
+    scores = np.array([0.0] * 18 + [0.2, 0.3])
+    found = mean_estimate(scores, seed=1)
+    assert found.low is not None
+    assert found.low >= 0
+
+
 def test_a_small_unsure_gain_is_promising() -> None:
     base = np.array([1.0] * 100 + [0.0] * 100)
     tuned = np.array([1.0] * 92 + [0.0] * 8 + [1.0] * 17 + [0.0] * 83)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tools.evaluate.figures import Difference, Estimate
+from tools.evaluate.metrics import wilson
 
 Scores = npt.NDArray[np.float64]
 RESAMPLES = 2000
@@ -39,6 +40,10 @@ def compare_rows(
     if gain.size < 2:
         # One row says nothing about the next: the interval is all there can be.
         low, high = (-1.0, 1.0) if weights is None else (-_MOST_NATS, _MOST_NATS)
+    elif not gain.any() and _right_or_wrong(base, tuned):
+        # No row differs: no draw could either, but of n more rows some still may.
+        high = wilson(0, gain.size).high or 0.0
+        low = -high
     else:
         low, high = _interval(gain, units, seed)
     return Difference(
@@ -58,6 +63,9 @@ def mean_estimate(scores: Scores, *, seed: int, weights: Scores | None = None) -
     if scores.size < 2:
         return Estimate(value=value)
     low, high = _interval(scores.astype(float), units, seed)
+    if weights is None:
+        # A mean never lies outside of what it is the mean of.
+        low, high = max(low, float(scores.min())), min(high, float(scores.max()))
     return Estimate(value=value, low=min(low, value), high=max(high, value))
 
 
@@ -139,8 +147,12 @@ def _t_quantile(freedom: int) -> float:
     return float(sum(term / freedom**power for power, term in enumerate(terms)))
 
 
+def _right_or_wrong(base: Scores, tuned: Scores) -> bool:
+    return bool(np.isin(base, (0.0, 1.0)).all() and np.isin(tuned, (0.0, 1.0)).all())
+
+
 def _paired_test(base: Scores, tuned: Scores, gain: Scores, seed: int) -> float:
-    if np.isin(base, (0.0, 1.0)).all() and np.isin(tuned, (0.0, 1.0)).all():
+    if _right_or_wrong(base, tuned):
         return mcnemar_p(int((gain < 0).sum()), int((gain > 0).sum()))
     changed = gain[gain != 0]
     if changed.size == 0:

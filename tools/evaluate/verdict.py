@@ -25,6 +25,8 @@ REGRESSION_BOUND = 0.05
 """A slice, label or second measure may lose this much before a run is not called `ship`."""
 TOO_WIDE = 0.15
 """An interval reaching further than this on each side says too little."""
+_GUESS_FROM = 5
+"""Of fewer rows not even the width of the interval is a hint at how many it takes."""
 _MANY_NEAR = 0.1
 _SOME_FORGETTING = 0.05
 _MOST_NATS = 10.0
@@ -47,6 +49,8 @@ class Evidence:
         likelier: The expected answers became surely likelier, whatever was said.
         near: Of the `rows` that were judged, those that nearly repeat a training row; `clear` is
             the difference on the others, None where there are none or nearly none.
+        repeats: Of the `rows`, those that repeat another of them word for word; `once` is the
+            difference on each row once, None where none is repeated.
         forgetting: General text, tuned minus base in nats per token.
     """
 
@@ -64,6 +68,8 @@ class Evidence:
     near: int = 0
     rows: int = 0
     clear: Difference | None = None
+    repeats: int = 0
+    once: Difference | None = None
     forgetting: Difference | None = None
 
 
@@ -116,6 +122,13 @@ def _unfair(evidence: Evidence) -> tuple[Word, str] | None:
         )
     if evidence.one_label:
         return "cannot tell", "All these rows carry one label; nothing was told apart."
+    if evidence.repeats and rows - evidence.repeats < MIN_ROWS:
+        different = rows - evidence.repeats
+        return (
+            "cannot tell",
+            f"Only {different} of these rows {'is' if different == 1 else 'are'} different from "
+            "the others, which is too few to say; judge on more.",
+        )
     if evidence.near * 2 > rows and rows - evidence.near < MIN_ROWS:
         return (
             "cannot tell",
@@ -136,9 +149,13 @@ def _word(evidence: Evidence) -> tuple[Word, str]:
     worth = WORTH.get(difference.metric, REGRESSION_BOUND)
     half = (difference.high - difference.low) / 2
     wide = half > TOO_WIDE and difference.metric not in IN_NATS
-    more = f"About {rows_needed(difference, worth):,} more held-out rows would settle it."
+    needed = MIN_ROWS - difference.n
+    if difference.n >= _GUESS_FROM:
+        needed = max(rows_needed(difference, worth), needed)
+    more = f"About {needed:,} more held-out rows would settle it."
     if difference.n < MIN_ROWS:
-        return "cannot tell", f"{difference.n} rows are too few to say. {more}"
+        few = "1 row is" if difference.n == 1 else f"{difference.n} rows are"
+        return "cannot tell", f"{few} too few to say. {more}"
     if difference.high < 0 and difference.p <= SIGNIFICANT:
         return (
             "regressed",
@@ -160,6 +177,13 @@ def _better(evidence: Evidence, worth: float) -> tuple[Word, str]:
         return "no gain", "The gain is real but too small to be worth a change."
     if evidence.regressions:
         return "promising", f"But {evidence.regressions[0]}; look at that before you use it."
+    once = evidence.once
+    if once and once.low <= 0:
+        return (
+            "promising",
+            f"But {evidence.repeats:,} of the rows repeat others, and with each row counted once "
+            "the gain is not sure.",
+        )
     clear = evidence.clear
     if clear and evidence.near > _MANY_NEAR * evidence.rows and clear.low <= 0:
         return (
@@ -188,7 +212,7 @@ def _figures(evidence: Evidence) -> str:
         moved = f"{name} went from {base.value:.0%}{before} to {tuned.value:.0%}"
         if tuned.low is not None and tuned.high is not None:
             moved += f" ({tuned.low:.0%} to {tuned.high:.0%})"
-    rows = f" on {difference.n:,} held-out rows"
+    rows = f" on {difference.n:,} held-out row{'s' if difference.n != 1 else ''}"
     if evidence.excluded:
         rows += f" ({evidence.excluded:,} more were left out: they were trained on)"
     same = "; the same rows also chose the checkpoint" if evidence.chose_checkpoint else ""

@@ -25,7 +25,7 @@ from tools.work.judging import sit
 from tools.work.load import load_model, load_tokenizer
 from tools.work.measured import Measured, label_figures, loss_figures, right
 from tools.work.objectives.heads import predict
-from tools.work.remarks import notes_on_rows, yardstick_note
+from tools.work.remarks import notes_on_labels, notes_on_rows, yardstick_note
 from tools.work.scorebook import Scorebook
 from tools.work.weighing import Beside
 from tools.work.yardstick import tfidf_predictions
@@ -76,6 +76,7 @@ def _judge_texts(bench: Bench, facts: Facts) -> tuple[Measured, Beside]:
         reused=book.reused,
         notes=[
             *notes_on_rows(bench.asked.chose_checkpoint, rows),
+            *notes_on_labels(unseen, len(exam.labels) - exam.known),
             "The untouched base has no head; it was asked for the likeliest label instead.",
             *yardstick_note(metrics),
         ],
@@ -92,10 +93,16 @@ def _judge_words(bench: Bench, facts: Facts) -> tuple[Measured, Beside]:
         simple.append(words.tags([str(word) for word in row["tokens"]]))
     found = _measure_words(simple, said, wanted, bench.manifest, seed)
     facts.labels.clear()
+    every = {tag for tags in wanted for tag in tags}
+    new = every - set(bench.manifest.labels)
+    unseen = sum(not new.isdisjoint(tags) for tags in wanted)
     return found, Beside(
         answers=lambda place: (_shown(simple[place]), _shown(said[place])),
+        unseen=unseen,
+        one_label=len(every) < 2,
         notes=[
             *notes_on_rows(bench.asked.chose_checkpoint, rows),
+            *notes_on_labels(unseen, len(new)),
             "An untouched model tags nothing, so the comparison is with a list of each word's "
             "commonest tag in the training rows.",
         ],

@@ -18,7 +18,7 @@ from tools.datasets.manifest import Manifest, SplitName
 from tools.datasets.opening import open_source
 from tools.datasets.prepare import map_file
 from tools.errors import BadInput
-from tools.work.encode import messages_of
+from tools.work.encode import answer_of, messages_of
 from tools.work.overlap import Overlap
 
 Row = dict[str, Any]
@@ -37,6 +37,7 @@ class HeldOut:
         unusable: Rows without an answer to compare with.
         rows: Gives the rows one by one, from the beginning.
         near: Places (0 to n) of rows that nearly repeat a row that was trained on.
+        repeats: Places of rows that ask what a row before them asks.
         fingerprint: Hash of the rows that are judged: prompts and answers, in order.
     """
 
@@ -45,6 +46,7 @@ class HeldOut:
     unusable: int
     rows: Callable[[], Iterator[Row]] = field(repr=False)
     near: frozenset[int] = frozenset()
+    repeats: frozenset[int] = frozenset()
     fingerprint: str = ""
 
     def sample(self, most: int) -> list[int]:
@@ -182,21 +184,35 @@ def _looked_over(rows: HeldOut, training: Sequence[Path]) -> HeldOut:
     overlap = Overlap(asked_of(row) for file in training for row in parquet_rows(file))
     content = hashlib.blake2b(digest_size=16)
     near: set[int] = set()
+    repeats: set[int] = set()
+    seen: set[bytes] = set()
     for place, row in enumerate(rows.rows()):
         said = {key: value for key, value in row.items() if key != "row"}
         content.update(json.dumps(said, sort_keys=True, default=str).encode() + b"\n")
         if overlap.resembles(asked_of(row)):
             near.add(place)
-    return replace(rows, near=frozenset(near), fingerprint=content.hexdigest())
+        if (digest := digest_of(row)) in seen:
+            repeats.add(place)
+        seen.add(digest)
+    return replace(
+        rows, near=frozenset(near), repeats=frozenset(repeats), fingerprint=content.hexdigest()
+    )
 
 
 def answerable(row: Row) -> bool:
     """Return whether a row says what would be right."""
-    if "tags" in row or "text" in row:
-        return True
+    if "tags" in row:
+        return bool(row["tags"])
+    if "text" in row:
+        return bool(str(row["text"] or "").strip())
     if "chosen" in row:
-        return bool(row["chosen"]) and bool(row["rejected"])
-    return bool(messages_of(row)[1])
+        better, worse = (
+            "".join(str(m["content"] or "") for m in row[name] or ()).strip()
+            for name in ("chosen", "rejected")
+        )
+        # Two equal answers leave nothing to prefer.
+        return bool(better) and bool(worse) and better != worse
+    return bool(answer_of(row).strip())
 
 
 def other_columns(path: Path, manifest: Manifest) -> tuple[str, ...]:

@@ -24,8 +24,18 @@ def notes_on_rows(chose_checkpoint: bool, rows: HeldOut) -> Iterator[str]:
         yield f"{rows.excluded:,} rows were left out because they were trained on."
     if rows.near:
         yield f"{len(rows.near):,} rows nearly repeat rows that were trained on."
+    if rows.repeats:
+        yield f"{len(rows.repeats):,} rows ask what another of these rows asks already."
     if rows.unusable:
         yield f"{rows.unusable:,} rows have no answer and were left out."
+
+
+def notes_on_labels(rows: int, new: int) -> Iterator[str]:
+    """Give the remark on rows with labels or tags that training never had."""
+    if new:
+        labels = "a label that was" if new == 1 else f"{new} labels that were"
+        carry = "1 row carries" if rows == 1 else f"{rows:,} rows carry"
+        yield f"{carry} {labels} never trained on; that counts as wrong."
 
 
 def notes_on_answers(
@@ -43,11 +53,7 @@ def notes_on_answers(
     """
     if tuned.cut:
         yield f"{tuned.cut:,} rows were too long for the model; the start of their prompt was cut."
-    new = len(exam.labels) - exam.known
-    if new:
-        yield (
-            f"{unseen:,} rows carry {new} label(s) that were never trained on; they count as wrong."
-        )
+    yield from notes_on_labels(unseen, len(exam.labels) - exam.known)
     yield from yardstick_note(metrics)
     if tuned.said and len(tuned.said) < asked:
         yield (

@@ -59,7 +59,8 @@ class Beside:
         labels: Possible labels, those of training first.
         answers: What each model is shown to have said to a row, given its place: base, tuned.
         forgetting: General text, tuned minus base; more is better.
-        unseen: Rows whose label was never trained on.
+        unseen: Rows whose label, or one of whose tags, was never trained on.
+        one_label: All words carry the same tag.
         reused: Scores of the base were taken from an earlier evaluation.
     """
 
@@ -70,6 +71,7 @@ class Beside:
     forgetting: Difference | None = None
     truncated: int = 0
     unseen: int = 0
+    one_label: bool = False
     reused: bool = False
     notes: list[str] = field(default_factory=list)
 
@@ -104,14 +106,16 @@ def weigh(asked: Asked, rows: HeldOut, facts: Facts, found: Measured, beside: Be
         rival=_SPOKEN.get(rival, rival),
         excluded=rows.excluded,
         majority=majority.value if majority and primary.metric == "accuracy" else None,
-        one_label=bool(facts.labels) and len(set(facts.labels)) < 2,
+        one_label=beside.one_label or (bool(facts.labels) and len(set(facts.labels)) < 2),
         unseen=beside.unseen,
         regressions=_regressions(asked, found, slices, facts, beside),
         chose_checkpoint=asked.chose_checkpoint,
         likelier=found.likelier,
         near=len(rows.near),
         rows=rows.n,
-        clear=_clear(rows, found.scores, asked.seed),
+        clear=_without(rows.near, found.scores, asked.seed),
+        repeats=len(rows.repeats),
+        once=_without(rows.repeats, found.scores, asked.seed),
         forgetting=beside.forgetting,
     )
     verdict = contaminated(rows.excluded, rows.n) or judge_evidence(evidence)
@@ -146,10 +150,10 @@ def weigh(asked: Asked, rows: HeldOut, facts: Facts, found: Measured, beside: Be
     )
 
 
-def _clear(rows: HeldOut, scores: Scores, seed: int) -> Difference | None:
-    """Return the primary difference on the rows that resemble nothing that was trained on."""
+def _without(left_out: frozenset[int], scores: Scores, seed: int) -> Difference | None:
+    """Return the primary difference without some rows, or None where none of them takes part."""
     places = np.arange(scores.base.size) if scores.places is None else scores.places
-    keep = np.array([place not in rows.near for place in places], dtype=bool)
+    keep = np.array([place not in left_out for place in places], dtype=bool)
     if keep.all() or keep.sum() < 2:
         return None
     units = None if scores.units is None else scores.units[keep]
