@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tests.sick.cases import SICK
 from tests.sick.training import Case, make_context, train_in
-from tools.context import Context
+from tools.diagnose.compare import figures_of
 from tools.diagnose.diagnose import diagnose
 
 MEASURES = {
     "truncation": ("rows cut", "truncated_share", -1),
     "eval_dominates": ("seconds of evaluation a step", "eval_per_step", -1),
-    "forgetting": ("loss on general text", "general_loss", -1),
+    "forgetting": ("loss on general text above the base's", "general_loss_rise", -1),
     "class_collapse": ("macro F1", "macro_f1", 1),
+    "padding_waste": ("share of padding", "padding_share", -1),
 }
 _USUAL = ("last validation loss", "eval_loss", -1)
 
@@ -36,7 +37,10 @@ def try_cure(case: Case) -> dict[str, Any]:
         changes = {name: new for name, (_, new) in found.cure.changes.items()}
         cured = train_in(ctx, case, **changes, cures=sick)
         words, key, sign = MEASURES.get(case.code, _USUAL)
-        before, after = figures(ctx, sick)[key], figures(ctx, cured)[key]
+        before, after = (
+            figures_of(ctx.store, ctx.store.jobs.get(job)).get(key, math.nan)
+            for job in (sick, cured)
+        )
         told = diagnose(ctx, job=cured).comparison
         return {
             "name": case.name,
@@ -49,30 +53,6 @@ def try_cure(case: Case) -> dict[str, Any]:
             "better": sign * (after - before) > 0,
             "told": told.worked if told else None,
         }
-
-
-def figures(ctx: Context, job_id: str) -> dict[str, float]:
-    """Return what a run is measured by; what is missing is not a number."""
-    record = ctx.store.jobs.get(job_id)
-    found: dict[str, float] = {
-        k: float(v) for k, v in record.metrics.items()
-        if isinstance(v, int | float)
-    }  # fmt: skip
-    evals = []
-    for event in ctx.store.jobs.events(job_id):
-        values: Mapping[str, Any] = event.payload
-        if event.kind in ("data", "judged"):
-            found |= {k: float(v) for k, v in values.items() if isinstance(v, int | float)}
-        elif event.kind == "metrics":
-            found["steps"] = float(values["step"])
-            if values.get("eval_loss") is not None:
-                evals.append(float(values["eval_loss"]))
-                found["eval_s"] = found.get("eval_s", 0.0) + float(values.get("eval_s") or 0.0)
-    if evals:
-        found["eval_loss"] = evals[-1]
-    found["eval_per_step"] = found.get("eval_s", 0.0) / max(1.0, found.get("steps", 1.0))
-    return {"steps": 0.0, "eval_loss": float("nan"), "macro_f1": float("nan"),
-            "truncated_share": float("nan"), "general_loss": float("nan")} | found  # fmt: skip
 
 
 def main(arguments: list[str]) -> int:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from tools.context import Context
 from tools.datasets.manifest import Manifest
+from tools.history.spec import Objective
 from tools.shipped import shipped
 
 Rows = list[dict[str, Any]]
@@ -82,6 +83,34 @@ def texts(count: int, seed: int) -> Rows:
     ]
 
 
+def chats(count: int, seed: int) -> Rows:
+    """Conversations of two questions and two answers."""
+    first, second = answers(count, seed), answers(count, seed + 1)
+    return [
+        {"messages": [*a["prompt"], *a["completion"], *b["prompt"], *b["completion"]], "row": i}
+        for i, (a, b) in enumerate(zip(first, second, strict=True))
+    ]
+
+
+def preferred(count: int, seed: int) -> Rows:
+    """Questions with an answer that keeps to them, and one that repeats itself."""
+    return [
+        {
+            "prompt": a["prompt"],
+            "chosen": a["completion"],
+            "rejected": [{"role": "assistant", "content": "No no no no."}],
+            "row": a["row"],
+        }
+        for a in answers(count, seed)
+    ]
+
+
+def uneven(count: int, seed: int, *, every: int, long: int) -> Rows:
+    """Questions with short answers, every so many of them with a long one."""
+    short, wordy = answers(count, seed), answers(count, seed, long=long)
+    return [wordy[i] if i % every == 0 else short[i] for i in range(count)]
+
+
 def row(question: str, answer: str, number: int, label: str | None = None) -> dict[str, Any]:
     """One row as `prepare_dataset` writes it."""
     found: dict[str, Any] = {
@@ -114,7 +143,7 @@ def write(ctx: Context, name: str, train: Rows, held: Rows) -> Manifest:
     source = ctx.settings.home / f"{name}.csv"
     source.write_text("made for a test\n", encoding="utf-8")
     labels = sorted({r["label"] for r in train if "label" in r})
-    task = "classification" if labels else "text" if "text" in train[0] else "qa"
+    task, objective = _kind(train[0])
     manifest = Manifest(
         id=version,
         fingerprint=fingerprint,
@@ -123,7 +152,7 @@ def write(ctx: Context, name: str, train: Rows, held: Rows) -> Manifest:
         source_sha256=hashlib.sha256(source.read_bytes()).hexdigest(),
         format="csv",
         task=task,
-        objective="text" if "text" in train[0] else "prompt_completion",
+        objective=objective,
         columns={},
         labels=tuple(labels),
         splits={"train": len(train), "validation": len(held)},
@@ -140,3 +169,13 @@ def write(ctx: Context, name: str, train: Rows, held: Rows) -> Manifest:
         manifest=manifest.model_dump(mode="json"),
     )
     return manifest
+
+
+def _kind(first: dict[str, Any]) -> tuple[str, Objective]:
+    """Return task and objective of rows like this one."""
+    for column, task in (("text", "text"), ("messages", "chat")):
+        if column in first:
+            return task, "text" if column == "text" else "chat"
+    if "chosen" in first:
+        return "preference", "dpo"
+    return "classification" if "label" in first else "qa", "prompt_completion"

@@ -1,8 +1,13 @@
-"""Did the cure work? A run that was started to cure another, beside that other."""
+"""Did the cure work? A run that was started to cure another, beside that other.
+
+A cure is judged first by what it was meant to change: longer rows by how many are cut, fewer
+evaluations by the time they take, and so on; then by what both runs were judged on.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from tools.diagnose.report import Comparison
 from tools.errors import NotFound
@@ -10,18 +15,52 @@ from tools.history.jobs import JobRecord
 from tools.history.spec import TrainingSpec
 from tools.history.store import Store
 
-_MEASURES = (
-    ("accuracy", "accuracy", 1, 0.01),
-    ("eval_loss", "validation loss", -1, 0.01),
-    ("train_loss", "training loss", -1, 0.01),
+Figures = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A figure that cured and sick run are compared by.
+
+    Attributes:
+        sign: 1 where more is better, else -1.
+        least: A gain up to this share of the sick run's figure is none.
+        floor: The share is taken of at least this much.
+        noticed: A sick run's figure below this is no trouble that could be cured.
+    """
+
+    key: str
+    name: str
+    sign: int
+    least: float = 0.1
+    floor: float = 0.0
+    noticed: float = 0.0
+
+    def better(self, before: float, after: float) -> bool:
+        """Tell whether the second figure is better by more than nothing."""
+        return self.sign * (after - before) > self.least * max(abs(before), self.floor)
+
+
+USUAL = (
+    Measure("accuracy", "accuracy", 1, 0.01, 1.0),
+    Measure("eval_loss", "validation loss", -1, 0.01, 0.1),
+    Measure("train_loss", "training loss", -1, 0.01, 0.1),
 )
+FORGOTTEN = Measure("general_loss_rise", "loss on general text above the base's", -1, 0.1, 0.1, 0.2)
+AIMS = {
+    "max_length": Measure("truncated_share", "share of rows cut", -1, noticed=0.02),
+    "batching": Measure("padding_share", "share of padding", -1, noticed=0.2),
+    "eval_steps": Measure("eval_per_step", "seconds of evaluation a step", -1),
+    "precision": Measure("tokens_per_s", "tokens a second", 1),
+    "loss": Measure("macro_f1", "macro F1", 1, 0.01, 1.0),
+}
+"""Setting → what changing it is meant to better."""
 
 
 def with_sick(store: Store, record: JobRecord, *, state: str | None = None) -> Comparison | None:
     """Compare a run with the one it was to cure; None where it was to cure none.
 
-    Better means: it ended, and its held-out figure is better than the sick run's last one. For a
-    run that failed, ending at all is the cure.
+    For a run that failed, ending at all is the cure.
 
     Args:
         state: How the run is about to end, where its record does not say so yet.
@@ -34,56 +73,75 @@ def with_sick(store: Store, record: JobRecord, *, state: str | None = None) -> C
         sick = store.jobs.get(sick_id)
     except NotFound:
         return None
-    ending = record.model_copy(update={"state": ended})
-    return compared(sick, ending, last_loss(store, sick), last_loss(store, record))
-
-
-def last_loss(store: Store, record: JobRecord) -> float | None:
-    """Return the last validation loss that a run told, which its best checkpoint hides."""
-    for event in reversed(store.jobs.events(record.id, kinds=["metrics"])):
-        value = event.payload.get("eval_loss")
-        if isinstance(value, int | float):
-            return float(value)
-    return None
-
-
-def compared(
-    sick: JobRecord,
-    cured: JobRecord,
-    sick_last: float | None,
-    cured_last: float | None,
-) -> Comparison:
-    """Say whether the cured run is better, by the figure that both have."""
-    if cured.state != "succeeded":
-        text = f"The cure of {sick.id} did not work: {cured.id} is {cured.state}."
+    if ended != "succeeded":
+        text = f"The cure of {sick.id} did not work: {record.id} is {ended}."
         return Comparison(sick_job=sick.id, worked=False, text=text)
     if sick.state != "succeeded":
-        text = f"The cure worked: {sick.id} was {sick.state}, {cured.id} ran to its end."
+        text = f"The cure worked: {sick.id} was {sick.state}, {record.id} ran to its end."
         return Comparison(sick_job=sick.id, worked=True, measure="state", text=text)
-    before, after = _figures(sick, sick_last), _figures(cured, cured_last)
-    told = []
-    worked: bool | None = None
-    chosen: tuple[str, float, float] | None = None
-    for key, name, sign, least in _MEASURES:
-        if key not in before or key not in after:
+    return _judged(sick, record, figures_of(store, sick), figures_of(store, record))
+
+
+def figures_of(store: Store, record: JobRecord) -> Figures:
+    """Return what a run measured, under the names of the measures.
+
+    The validation loss is the last one that was told, which the best checkpoint hides.
+    """
+    found = _numbers(record.metrics)
+    meant: dict[str, list[float]] = {"padding_share": [], "tokens_per_s": []}
+    evals_s = steps = 0.0
+    for event in store.jobs.events(record.id, kinds=["data", "judged", "metrics"]):
+        values = _numbers(event.payload)
+        if event.kind != "metrics":
+            found |= values
             continue
-        gain = sign * (after[key] - before[key])
-        told.append(f"{name} {before[key]:.3g} → {after[key]:.3g}")
-        bound = least if key == "accuracy" else least * max(before[key], 0.1)
-        if worked is None or (not worked and gain > bound):
-            worked, chosen = gain > bound, (name, before[key], after[key])
-    if chosen is None:
+        steps = max(steps, values.get("step", 0.0))
+        evals_s += values.get("eval_s", 0.0)
+        found |= {k: v for k, v in values.items() if k == "eval_loss"}
+        for name, measured in meant.items():
+            measured += [values[name]] if name in values else []
+    found |= {name: sum(values) / len(values) for name, values in meant.items() if values}
+    if steps:
+        found |= {"steps": steps, "eval_per_step": evals_s / steps}
+    if {"general_loss", "base_general_loss"} <= found.keys():
+        rise = found["general_loss"] - found["base_general_loss"]
+        found.setdefault("general_loss_rise", rise)
+    return found
+
+
+def _numbers(values: object) -> Figures:
+    if not isinstance(values, dict):
+        return {}
+    return {
+        str(name): float(value)
+        for name, value in values.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+
+
+def aims_of(sick: TrainingSpec, cured: TrainingSpec, before: Figures) -> Iterator[Measure]:
+    """Give the measures of what was changed, as far as the sick run suffered there."""
+    aims = {"method": FORGOTTEN, "learning_rate": FORGOTTEN, **AIMS}
+    found = dict.fromkeys(
+        aim for name, aim in aims.items() if getattr(sick, name) != getattr(cured, name)
+    )
+    yield from (aim for aim in found if before.get(aim.key, -1.0) >= aim.noticed)
+
+
+def _judged(sick: JobRecord, cured: JobRecord, before: Figures, after: Figures) -> Comparison:
+    """Say whether the cured run is better, by a figure that both have."""
+    both = before.keys() & after.keys()
+    aimed = [m for m in aims_of(sick.training, cured.training, before) if m.key in both]
+    usual = [m for m in USUAL if m.key in both]
+    if not aimed and not usual:
         text = f"{cured.id} and {sick.id} have no figure in common, so the cure cannot be judged."
         return Comparison(sick_job=sick.id, worked=None, text=text)
+    decisive = aimed or usual
+    chosen = next((m for m in decisive if m.better(before[m.key], after[m.key])), decisive[0])
+    worked = chosen.better(before[chosen.key], after[chosen.key])
+    told = "; ".join(f"{m.name} {before[m.key]:.3g} → {after[m.key]:.3g}" for m in (*aimed, *usual))
     head = "The cure worked" if worked else "The cure did not help"
-    text = f"{head}: beside {sick.id}, {'; '.join(told)}."
-    return Comparison(sick_job=sick.id, worked=worked, measure=chosen[0],
-                      before=chosen[1], after=chosen[2], text=text)  # fmt: skip
-
-
-def _figures(record: JobRecord, last_eval: float | None) -> dict[str, float]:
-    metrics: dict[str, Any] = record.metrics
-    found = {k: float(metrics[k]) for k, *_ in _MEASURES if isinstance(metrics.get(k), int | float)}
-    if last_eval is not None:
-        found["eval_loss"] = last_eval
-    return found
+    return Comparison(
+        sick_job=sick.id, worked=worked, measure=chosen.name, before=before[chosen.key],
+        after=after[chosen.key], text=f"{head}: beside {sick.id}, {told}.",
+    )  # fmt: skip

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 
 from tools.diagnose.changes import Changes, changed
 from tools.diagnose.evidence import Run
 from tools.diagnose.report import Cure
+
+_LONGEST = re.compile(r"the longest has (\d+) tokens")
 
 
 def mask(run: Run) -> Cure:
@@ -60,6 +63,7 @@ def template(run: Run) -> Cure:
 def _longer(run: Run) -> Changes:
     limit = int(run.number("max_length") or 512)
     longest = run.number("tokens_longest") or run.gates.get("labels", {}).get("longest_tokens")
+    longest = max(longest or 0.0, *(_told_longest(text) for _, text in run.warnings), 0.0) or None
     p95 = run.number("tokens_p95")
     wanted = float(longest) if longest and longest > limit else (p95 or 2 * limit)
     wanted = max(wanted, 2 * limit if not longest or longest <= limit else wanted)
@@ -67,6 +71,12 @@ def _longer(run: Run) -> Changes:
     new = int(math.ceil(min(wanted, 8192) / 32) * 32)
     new = min(new, int(context)) if context else new
     return changed(run, max_length=new) if new > limit else {}
+
+
+def _told_longest(warning: str) -> float:
+    """Return the length that a warning of cut rows tells: all that is left of a refused run."""
+    found = _LONGEST.search(warning)
+    return float(found.group(1)) if found else 0.0
 
 
 def truncation(run: Run) -> Cure:

@@ -95,6 +95,7 @@ class DataSeen(Event):
         trained_token_share: Tokens that count in the loss, of those after a row's first.
         prompts_trained_share, answers_trained_share: Of the tokens of questions, and of answers,
             those that count in the loss; 0 and 1 where only answers are to be learned.
+        tokens_longest: Of the longest row, before rows were cut to the limit.
         truncated_share: Rows that were longer than the limit.
         answers_cut_share: Rows that lost a part of their answer.
         stop_trained_share: Rows whose answer ends with a token that stops the model.

@@ -73,7 +73,7 @@ def data_of(
         "eval_rows": manifest.splits.get("validation"),
         "tokens_p50": _at(lengths, 0.5),
         "tokens_p95": _at(lengths, 0.95),
-        "tokens_longest": lengths[-1] if lengths else None,
+        "tokens_longest": max(rows.longest, lengths[-1]) if lengths else None,
         "eval_tokens_p50": _at(held, 0.5),
         "truncated_share": round(rows.cut / max(1, len(rows) + rows.dropped), 4),
         "tokenize_s": tokenize_s,

@@ -27,6 +27,7 @@ class Encoded:
         more: What else an objective keeps of each row, by name; a list as long as the rows.
         dropped: Rows that hold nothing to learn.
         cut: Rows that were longer than the limit and lost their beginning.
+        longest: Tokens of the longest row before any was cut.
     """
 
     input_ids: list[list[int]] = field(default_factory=list)
@@ -34,11 +35,17 @@ class Encoded:
     more: dict[str, list[Any]] = field(default_factory=dict)
     dropped: int = 0
     cut: int = 0
+    longest: int = 0
+
+    def count(self, length: int, max_length: int) -> None:
+        """Take note of the length that a row has before it is cut."""
+        self.longest = max(self.longest, length)
+        self.cut += length > max_length
 
     def add(self, ids: Sequence[int], labels: Sequence[int], max_length: int) -> None:
         """Keep a row; of one that is too long its end, where the answer stands."""
+        self.count(len(ids), max_length)
         if len(ids) > max_length:
-            self.cut += 1
             ids, labels = ids[-max_length:], labels[-max_length:]
         # The first position predicts nothing: a label there is no label.
         if any(label != MASKED for label in labels[1:]):
@@ -142,6 +149,12 @@ def check_labels(
             refused_by="labels",
         )
     share = encoded.trained_tokens / max(1, encoded.tokens - len(encoded.input_ids))
+    if objective != "text" and share >= 1.0 and encoded.cut * 2 > len(encoded):
+        raise Refused(
+            "The rows are cut so short that nothing is left of their questions.",
+            hint=f"Raise the maximum length; the longest row has {encoded.longest} tokens.",
+            refused_by="labels",
+        )
     if objective != "text" and share >= 1.0:
         raise Refused(
             "Nothing is masked: the model would be trained on the questions as well.",

@@ -73,7 +73,7 @@ class SequenceHead(Head):
                 found.dropped += 1
                 continue
             ids = text_ids(self.tokenizer, row)
-            found.cut += len(ids) > max_length
+            found.count(len(ids), max_length)
             found.input_ids.append(ids[-max_length:])
             found.labels.append([self.numbers[str(row["label"])]])
         return found
@@ -97,7 +97,7 @@ class TokenHead(Head):
             labels = [MASKED] * len(ids)
             for end, tag in zip(ends, row["tags"], strict=True):
                 labels[end] = self.numbers.get(str(tag), MASKED)
-            found.cut += len(ids) > max_length
+            found.count(len(ids), max_length)
             if any(n != MASKED for n in labels[:max_length]):
                 found.input_ids.append(ids[:max_length])
                 found.labels.append(labels[:max_length])

@@ -76,6 +76,7 @@ class Pairs(Opposed):
                 continue
             found.add(ids, labels, max_length)
             if len(found) > before:
+                found.longest = max(found.longest, len(other))
                 found.cut += len(other) > max_length >= len(ids)
                 found.more["rejected_ids"].append(other[-max_length:])
                 found.more["rejected_labels"].append(other_labels[-max_length:])
@@ -89,6 +90,7 @@ class Pairs(Opposed):
             rows.labels + rows.more["rejected_labels"],
             dropped=rows.dropped,
             cut=rows.cut,
+            longest=rows.longest,
         )
         measures = check_labels(both, "prompt_completion", self.tokenizer, model)
         chosen = [sum(n != MASKED for n in row) for row in rows.labels]
