@@ -87,8 +87,17 @@ class Curve:
         whole = self.first - self.last
         if whole <= 0:
             return 1.0
-        middle = self.part(0.42, 0.58).mean
+        middle = self.part(0.42, 0.58).mean if len(self) >= 25 else self._middle()
         return max(0.0, min(1.0, (self.first - middle) / whole))
+
+    def _middle(self) -> float:
+        """Value at the middle step, between the two measurements around it."""
+        middle = (self.steps[0] + self.steps[-1]) / 2
+        after = next(i for i, step in enumerate(self.steps) if step >= middle)
+        if after == 0 or self.steps[after] == middle:
+            return self.values[after]
+        (low, high), (a, b) = self.steps[after - 1 : after + 1], self.values[after - 1 : after + 1]
+        return a + (b - a) * (middle - low) / (high - low)
 
     @cached_property
     def noise(self) -> float:

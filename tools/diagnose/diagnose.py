@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 from tools.catalog import find_capability
@@ -13,7 +10,9 @@ from tools.context import Context
 from tools.diagnose import (
     compare,
     cures,
+    files,
     signs_data,
+    signs_fit,
     signs_log,
     signs_loss,
     signs_machine,
@@ -24,23 +23,19 @@ from tools.diagnose import (
 )
 from tools.diagnose.evidence import Run
 from tools.diagnose.names import read_settings_document
-from tools.diagnose.printed import add_log_metrics
 from tools.diagnose.ranking import ranked
 from tools.diagnose.report import CODES, Cause, Cure, DiagnosisReport, Series
 from tools.diagnose.suspicion import Suspicion
 from tools.diagnose.titles import TITLES
-from tools.errors import BadInput, ToolError
+from tools.errors import BadInput
 from tools.history.jobs import JobRecord
 from tools.history.spec import TrainingSpec
-from tools.paths import resolve_input
 
-_LOG_BYTES = 2_000_000
-_MOST_BYTES = 200_000_000
-_FILE_NAME = re.compile(r"^[^\n\r]{1,400}$")
 _ENOUGH_STEPS = 3
 RULES: tuple[Callable[[Run], Iterable[Suspicion]], ...] = (
     *signs_log.RULES,
     *signs_loss.RULES,
+    *signs_fit.RULES,
     *signs_rows.RULES,
     *signs_data.RULES,
     *signs_result.RULES,
@@ -69,7 +64,7 @@ def diagnose(
         job = _latest(ctx)
     record = _record(ctx, job) if job else None
     run = run_of_job(ctx, record) if record else Run()
-    _add_files(ctx, run, events=events, spec=spec, log=log, data=data)
+    files.add_files(ctx, run, events=events, spec=spec, log=log, data=data)
     run.question = (question or "")[:8000]
     return report_on(ctx, run, record)
 
@@ -117,7 +112,7 @@ def run_of_job(ctx: Context, record: JobRecord) -> Run:
         for name, values in (change.get("changes") or {}).items():
             run.spec[name] = values[-1]
     path = ctx.settings.job_folder(record.id) / "log.txt"
-    run.log = _tail(path) if path.is_file() else ""
+    run.log = files.tail(path) if path.is_file() else ""
     return run
 
 
@@ -138,87 +133,6 @@ def _record(ctx: Context, job: str) -> JobRecord:
 
     reconcile(ctx)
     return ctx.store.jobs.get(find_job(ctx, job).id)
-
-
-def _add_files(
-    ctx: Context,
-    run: Run,
-    *,
-    events: str | None,
-    spec: str | None,
-    log: str | None,
-    data: str | None,
-) -> None:
-    if spec:
-        run.spec |= read_settings_document(_json(_text(ctx, spec), spec))
-        run.subject = "This run" if run.subject == "This run" else run.subject
-    if events:
-        text = _text(ctx, events)
-        documents, bad = streams.read_json_lines(text, Path(events).name)
-        streams.add_documents(run, documents)
-        run.unread += bad
-        if not run.read:
-            raise BadInput(
-                f"{Path(events).name} holds no events that are known here.",
-                hint="docs/events.md lists the kinds and their fields.",
-            )
-    if data:
-        streams.add_data_report(run, _json(_text(ctx, data), data))
-    if log:
-        run.log = _log_text(ctx, log)
-        if not run.steps:
-            add_log_metrics(run, run.log)
-
-
-def _log_text(ctx: Context, log: str) -> str:
-    """Return a pasted log as it is, or the end of a file that the text names."""
-    if not _FILE_NAME.match(log.strip()):
-        return log
-    try:
-        path = resolve_input(ctx, log)
-    except ToolError:
-        # One line that reads like a file's name is one; otherwise it is a pasted line.
-        if " " not in log.strip() and ("/" in log or "." in log):
-            raise
-        return log
-    if not path.is_file():
-        raise BadInput(f"{path.name} is no file.", hint="Give the file of the log itself.")
-    text = _tail(path)
-    odd = sum(c == "\ufffd" or (ord(c) < 32 and c not in "\n\r\t\x1b\b") for c in text)
-    if odd > 0.1 * max(1, len(text)):
-        raise BadInput(
-            f"{path.name} is no text, so it is no log.",
-            hint="Give the file that the training printed to.",
-        )
-    return text
-
-
-def _text(ctx: Context, name: str) -> str:
-    path = resolve_input(ctx, name)
-    if path.is_dir():
-        inner = path / "trainer_state.json"
-        path = inner if inner.is_file() else path / "events.jsonl"
-    if not path.is_file() or path.stat().st_size > _MOST_BYTES:
-        raise BadInput(f"{name} is no file that can be read.", hint="Give one file below 200 MB.")
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{path.name} is no text.", hint="Give a file of JSON.") from error
-
-
-def _json(text: str, name: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise BadInput(
-            f"{Path(name).name} is no JSON document.", hint="Give the JSON file of the run."
-        ) from error
-
-
-def _tail(path: Path) -> str:
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _LOG_BYTES))
-        return file.read().decode("utf-8", errors="replace")
 
 
 def _cause(run: Run, suspicion: Suspicion, record: JobRecord | None) -> Cause:

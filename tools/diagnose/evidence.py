@@ -101,15 +101,34 @@ class Run:
     @property
     def on_gpu(self) -> bool:
         """Whether the run used a GPU, as far as is known."""
-        named = str(self.spec.get("device") or self.setup.get("device") or "")
-        return named.startswith(("cuda", "gpu")) or bool(self.setup.get("gpus"))
+        named = str(self.spec.get("device") or self.setup.get("device") or "").lower()
+        return named.startswith(("cuda", "gpu")) or (not named and bool(self.setup.get("gpus")))
 
     @property
     def unfinished(self) -> bool:
-        """Whether it may still be training, so that what is still falling means nothing."""
-        if self.state in ("running", "queued", "cancelled", "interrupted"):
+        """Whether it was still training when last seen: what was still falling means nothing."""
+        if self.state == "succeeded" or self.judged or self.timing:
+            return False
+        if self.state is not None or self.failures:
             return True
-        return self.state is None and self.done_share is not None and self.done_share < 0.9
+        if self.done_share is not None and self.done_share < 0.9:
+            return True
+        return self._short_of_its_plan()
+
+    def _short_of_its_plan(self) -> bool:
+        """Whether the last step lies well before the planned end, or the rate before its own."""
+        steps, epochs = self.number("max_steps"), self.number("epochs")
+        if steps and steps > 0:
+            return self.total_steps < 0.85 * steps - 1
+        passes = self.curve("epoch")
+        if epochs and passes and passes.highest > passes.values[0]:
+            return passes.highest < 0.6 * epochs
+        rates = self.curve("learning_rate")
+        if not rates:
+            return False
+        highest, end = rates.highest, rates.last_value
+        fallen_for = len(rates) - 1 - rates.values.index(highest)
+        return fallen_for >= 5 and 0.3 * highest < end < 0.98 * highest
 
     @property
     def total_steps(self) -> int:

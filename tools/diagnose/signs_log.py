@@ -4,113 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from tools.diagnose.evidence import Run
+from tools.diagnose.loglines import Match, end_of, last_message
 from tools.diagnose.report import Code
 from tools.diagnose.suspicion import Suspicion, ramp, suspect
+from tools.diagnose.wordings import GPU_GONE, RAM_GONE, SIGNS
 
-_LOOKED_AT = 400_000
+_SPOKEN_OF = 0.45
+"""How much a wording counts that someone only speaks of: too little to name a cause."""
 _STEP_LINE = re.compile(r"['\"]?loss['\"]?\s*[:=]\s*\d|\bstep\s+\d+", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Sign:
-    """A wording that names its cause."""
-
-    code: Code
-    pattern: re.Pattern[str]
-    confidence: float
-    text: str
-
-
-def _sign(code: Code, pattern: str, confidence: float, text: str) -> Sign:
-    return Sign(code, re.compile(pattern, re.IGNORECASE), confidence, text)
-
-
-_GPU = (
-    r"CUDA out of memory|torch\.(?:cuda\.)?OutOfMemoryError|CUDA error: out of memory|"
-    r"HIP out of memory|CUBLAS_STATUS_ALLOC_FAILED|MPS backend out of memory|"
-    r"cudaErrorMemoryAllocation|"
-    r"CUDA_ERROR_OUT_OF_MEMORY|XPU out of memory"
-)
-_RAM = (
-    r"DefaultCPUAllocator: (?:can't allocate memory|not enough memory)|\bMemoryError\b|"
-    r"std::bad_alloc|oom[-_ ]?kill|Out of memory: Killed process|exit(?:ed)? (?:code|status|with)"
-    r"[^\n]{0,20}(?:-9|137)\b|signal 9|SIGKILL|^\s*Killed\s*$|Cannot allocate memory|"
-    r"ArrayMemoryError|Unable to allocate [\d.]+ [MGT]iB"
-)
-SIGNS: tuple[Sign, ...] = (
-    _sign("driver_mismatch",
-          r"driver (?:version is insufficient|on your system is too old|/library version mismatch)|"
-          r"no kernel image is available|forward compatibility was attempted|"
-          r"not compiled with CUDA enabled|CUDA driver initialization failed|"
-          r"libcud(?:art|nn)[\w.]*: cannot open|undefined symbol: \w*(?:cu|nv)\w+|"
-          r"found no NVIDIA driver|nvrtc: error|CUDA error: (?:invalid device function|"
-          r"system has unsupported display driver)|cuDNN (?:error: CUDNN_STATUS_NOT_INITIALIZED|"
-          r"version mismatch)|CUDA Setup failed|"
-          r"detected CUDA version \([\d.]+\) mismatches|PTX was compiled with an unsupported|"
-          r"is not compatible with the current PyTorch installation",
-          0.95, "The driver, CUDA and PyTorch on this machine do not fit each other."),
-    _sign("gated_model",
-          r"gated repo|GatedRepoError|is restricted|awaiting a review|"
-          r"(?:401|403) (?:Client Error|Forbidden|Unauthorized)[^\n]*|"
-          r"must (?:be authenticated|have access to it)|may be read only with its owners|"
-          r"accept the (?:licen[cs]e|conditions)|Invalid user(?:name)? (?:token|or password)|"
-          r"not a valid model identifier[^\n]*(?:private|token)",
-          0.95, "The model's owners let only those download it who accepted its licence."),
-    _sign("disk_full",
-          r"No space left on device|Errno 28\b|\bENOSPC\b|Disk quota exceeded|\bEDQUOT\b|"
-          r"database or disk is full|disk that holds[^\n]*is full|not enough (?:disk|free) space|"
-          r"os error 28|There is not enough space on the disk",
-          0.96, "The disk is full."),
-    _sign("bad_checkpoint",
-          r"HeaderTooLarge|SafetensorError|InvalidHeaderDeserialization|MetadataIncompleteBuffer|"
-          r"header too (?:large|small)|PytorchStreamReader failed|"
-          r"failed finding central directory|unexpected (?:EOF|end of file)[^\n]*|"
-          r"checkpoint[^\n]{0,60}\b(?:(?:is|was|are|seems|be) (?:corrupt\w*|damaged|broken|"
-          r"incomplete|"
-          r"truncated|not valid)|do(?:es)? not match)|digest[^\n]{0,30}does not match|"
-          r"(?:corrupt\w*|damaged|broken|truncated) checkpoint|"
-          r"trainer_state\.json[^\n]*(?:No such file|not found|JSONDecodeError)|"
-          r"Can't find a valid checkpoint|invalid load key|Ran out of input|"
-          r"optimizer state[^\n]*(?:doesn't|does not) match|EOFError: Ran out",
-          0.93, "A checkpoint cannot be read back."),
-    _sign("adapter_not_applied",
-          r"Found missing adapter keys|missing adapter keys|"
-          r"(?:Target modules|target_modules)[^\n]*not found in the base model|"
-          r"No(?:ne of the)? (?:LoRA|adapter) (?:weights|keys)[^\n]*(?:loaded|matched|found)|"
-          r"unexpected (?:adapter )?keys?[^\n]*lora|adapter has no effect|"
-          r"Some weights of[^\n]*lora[^\n]*newly initialized",
-          0.9, "The adapter's weights did not reach the model they were made for."),
-    _sign("merge_loss",
-          r"Merg(?:e|ing)[^\n]*(?:4|8)-?bit[^\n]*(?:rounding|different generations|loss)|"
-          r"merge lora module to (?:4|8)-bit|merged does not say what the tuned",
-          0.85, "The adapter was merged into quantised weights, which rounds it away."),
-    _sign("quantisation_loss", r"onnx_int4 does not say what the tuned", 0.92,
-          "The four-bit model does not say what the tuned one says."),
-    _sign("nan_loss",
-          r"['\"]?(?:train_|eval_)?loss['\"]?\s*[:=]\s*['\"]?(?:nan|inf)\b|"
-          r"loss (?:became|is) (?:nan|inf)|contains? (?:nan|inf)|"
-          r"returned nan values|Attempting to unscale FP16 gradients|probability tensor contains",
-          0.88, "A loss or gradient is not a number."),
-    _sign("empty_mask",
-          r"all labels? (?:in (?:your|the) dataset )?(?:are|is|were|will be) (?:-100|masked|"
-          r"ignored)|"
-          r"Could not find (?:response key|instruction key)[^\n]*|"
-          r"will be ignored in loss calculation|every label is masked",
-          0.9, "The mask leaves nothing of the answers to train on."),
-    _sign("zero_loss", r"loss is exactly 0\.0|['\"]loss['\"]: 0\.0\b[^\n]*['\"]grad_norm['\"]: "
-          r"(?:0\.0|nan)",
-          0.8, "The loss is exactly zero."),
-    _sign("truncation",
-          r"sequence length is longer than the specified maximum|"
-          r"\d+ rows were longer than the limit|Truncat(?:ed|ing) \d+",
-          0.5, "Rows are longer than the model or the limit allows."),
-    _sign("loader_bound", r"DataLoader worker[^\n]*(?:slow|bottleneck)|"
-          r"input pipeline[^\n]*bottleneck|data loading is the bottleneck", 0.75,
-          "Batches come too slowly."),
-)  # fmt: skip
 _UNALLOCATED = re.compile(
     r"([\d.]+)\s*([MG])iB (?:is )?(?:allocated by PyTorch|already allocated)[^\n]*?"
     r"([\d.]+)\s*([MG])iB (?:is reserved by PyTorch but unallocated|reserved in total)",
@@ -134,7 +37,7 @@ _SAVE_TRACE = re.compile(
 def memory_gone(run: Run) -> Iterator[Suspicion]:
     """Memory ran out: which, and while doing what."""
     text = _all_text(run)
-    gpu, ram = _last(_GPU, text), _last(_RAM, text)
+    gpu, ram = last_message(GPU_GONE, text), last_message(RAM_GONE, text)
     said = [f for f in run.failures if f.get("refused_by") == "memory"]
     if gpu is None and ram is None and not said:
         return
@@ -143,7 +46,8 @@ def memory_gone(run: Run) -> Iterator[Suspicion]:
     where = "the GPU" if code == "oom_gpu" else "the machine's memory"
     quote = found.line if found else str(said[-1].get("message", ""))
     went_on = found is not None and _went_on(text, found.end) and run.state == "succeeded"
-    confidence = 0.45 if went_on else 0.93
+    spoken = found is not None and found.spoken
+    confidence = 0.45 if went_on else 0.93 * (_SPOKEN_OF if spoken else 1.0)
     doing = _doing(run, text, found)
     held = _idle_share(found.line if found else "")
     asked = _TRIED.search(found.line) if found else None
@@ -187,26 +91,7 @@ def memory_gone(run: Run) -> Iterator[Suspicion]:
     )
 
 
-@dataclass(frozen=True)
-class _Match:
-    line: str
-    start: int
-    end: int
-
-
-def _last(pattern: str, text: str) -> _Match | None:
-    found = None
-    for found in re.finditer(pattern, text, re.IGNORECASE | re.MULTILINE):  # noqa: B007
-        pass
-    if found is None:
-        return None
-    begin = text.rfind("\n", 0, found.start()) + 1
-    end = text.find("\n", found.end())
-    end = len(text) if end < 0 else end
-    return _Match(text[begin:end].strip()[:600], found.start(), end)
-
-
-def _doing(run: Run, text: str, found: _Match | None) -> str:
+def _doing(run: Run, text: str, found: Match | None) -> str:
     if found is not None:
         around = text[max(0, found.start - 6000) : found.end + 1500]
         # Only the trace that ends in the error: what came before it is another story.
@@ -217,11 +102,11 @@ def _doing(run: Run, text: str, found: _Match | None) -> str:
         if saving:
             return "save"
     phase = run.phases[-1][0] if run.phases else ""
-    if not phase.startswith(("eval", "judge", "save")):
-        return _due_at_the_last_step(run)
-    if phase.startswith(("eval", "judge")):
+    if phase.startswith(("eval", "judge", "valid")):
         return "evaluate"
-    return "save" if phase.startswith(("save", "checkpoint")) else "train"
+    if phase.startswith(("save", "saving", "checkpoint")):
+        return "save"
+    return _due_at_the_last_step(run)
 
 
 def _due_at_the_last_step(run: Run) -> str:
@@ -252,16 +137,18 @@ def known_wordings(run: Run) -> Iterator[Suspicion]:
     """Errors and warnings whose wording names the cause."""
     text = _all_text(run)
     for sign in SIGNS:
-        found = _last(sign.pattern.pattern, text)
+        found = last_message(sign.pattern, text)
         if found is None:
             continue
         went_on = _went_on(text, found.end) and run.state not in ("failed", "lost")
         confidence = sign.confidence * (0.5 if went_on and sign.code not in _LASTING else 1.0)
+        if found.spoken:
+            confidence *= _SPOKEN_OF
         yield suspect(sign.code, confidence, sign.text, quote=found.line)
 
 
 _LASTING = frozenset({"nan_loss", "empty_mask", "adapter_not_applied", "merge_loss", "truncation",
-                      "zero_loss"})  # fmt: skip
+                      "zero_loss", "pad_eos_confusion", "tokenizer_bound"})  # fmt: skip
 """Troubles after which a run goes on, only badly."""
 
 
@@ -283,7 +170,7 @@ def lost(run: Run) -> Iterator[Suspicion]:
 
 
 def _all_text(run: Run) -> str:
-    parts = [run.log[-_LOOKED_AT:]]
+    parts = [end_of(run.log)]
     parts += [str(f.get("message", "")) for f in run.failures]
     parts += [message for _, message in run.warnings]
     parts += [str(attempt.get("reason", "")) for attempt in run.attempts]

@@ -102,7 +102,11 @@ def stops(run: Run) -> Iterator[Suspicion]:
     )
     if endless:
         what += f" None of {seen} answers after training ended by itself."
-    confidence = 0.6 if trained is None else ramp(0.9 - share, 0, 0.6, 0.6, 0.93)
+    confidence = ramp(0.9 - share, 0, 0.6, 0.6, 0.93)
+    if trained is None:
+        looping = any(repeats(str(s.get("answer", ""))) > _REPEATS for s in run.samples)
+        # One answer that reached its longest length may just be a long one.
+        confidence = (0.45 if seen == 1 else 0.6) + 0.1 * looping
     if same or told:
         yield suspect(
             "pad_eos_confusion",

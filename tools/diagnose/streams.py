@@ -8,43 +8,62 @@ document of `luthier show --json`, and lines of a log that print a dictionary of
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterable
 from datetime import datetime
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from tools.diagnose.evidence import Run
 from tools.diagnose.names import metric_row, read_settings_document
+from tools.diagnose.typed import fitting
 from tools.errors import BadInput
 
-_MOST_EVENTS = 200_000
+_MOST_EVENTS = 120_000
+_MOST_WHOLE_BYTES = 32_000_000
+_NONE = object()
+"""What is no JSON document; null is one."""
 
 
-def read_json_lines(text: str, name: str) -> tuple[list[Any], int]:
-    """Return the JSON documents of a text, and how many lines were none.
+def read_documents(path: Path) -> tuple[list[Any], int]:
+    """Return the JSON documents of a file, and how many lines were none.
+
+    Of a long stream the first and the last lines are kept, so that memory is bounded.
 
     Raises:
-        BadInput: There is not a single one.
+        BadInput: It is no text, a single document too large to be read, or holds none.
     """
     try:
-        whole = json.loads(text)
-    except (ValueError, RecursionError):
-        whole = None
-    if whole is not None:
-        return (whole if isinstance(whole, list) else [whole]), 0
-    documents, bad = [], 0
-    for line in text.splitlines()[:_MOST_EVENTS]:
-        if not line.strip():
-            continue
-        try:
-            documents.append(json.loads(line))
-        except (ValueError, RecursionError):
-            bad += 1
+        if path.stat().st_size <= _MOST_WHOLE_BYTES:
+            text = path.read_text(encoding="utf-8-sig")
+            whole = _parsed(text)
+            if whole is not _NONE:
+                return (whole if isinstance(whole, list) else [whole]), 0
+            return _documents(text.split("\n"), path.name)
+        with path.open(encoding="utf-8-sig") as file:
+            first = list(islice(file, _MOST_EVENTS // 2))
+            return _documents([*first, *deque(file, _MOST_EVENTS // 2)], path.name)
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path.name} is no text.", hint="Give a file of JSON.") from error
+
+
+def _documents(lines: list[str], name: str) -> tuple[list[Any], int]:
+    found = [_parsed(line) for line in lines if line.strip()]
+    documents = [document for document in found if document is not _NONE]
     if not documents:
         raise BadInput(
             f"{name} holds no events: not one line of it is JSON.",
             hint="Give a file as docs/events.md describes, or a log with --log.",
         )
-    return documents, bad
+    return documents, len(found) - len(documents)
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return _NONE
 
 
 def add_documents(run: Run, documents: Iterable[Any]) -> None:
@@ -91,7 +110,8 @@ def _add_event(run: Run, document: dict[str, Any]) -> None:
         run.unread += 1
         return
     run.read += 1
-    reader(run, {k: v for k, v in fields.items() if v is not None})
+    # Metrics read their numbers themselves, under the names of any tool.
+    reader(run, fields if kind == "metrics" else fitting(kind, fields))
 
 
 def _metrics(run: Run, fields: dict[str, Any]) -> None:
@@ -124,6 +144,9 @@ def _phase(run: Run, fields: dict[str, Any]) -> None:
 
 def _state(run: Run, fields: dict[str, Any]) -> None:
     run.state = str(fields.get("state", ""))
+    reason = str(fields.get("reason", ""))
+    if reason and run.state in ("failed", "lost"):
+        run.failures.append({"message": reason})
 
 
 def _warning(run: Run, fields: dict[str, Any]) -> None:
@@ -131,7 +154,10 @@ def _warning(run: Run, fields: dict[str, Any]) -> None:
 
 
 def _progress(run: Run, fields: dict[str, Any]) -> None:
-    if str(fields.get("phase", "train")).startswith("train"):
+    phase = str(fields.get("phase", "train"))
+    if not run.phases or run.phases[-1][0] != phase:
+        _phase(run, fields | {"phase": phase})
+    if phase.startswith("train"):
         done, total = fields.get("done"), fields.get("total")
         if isinstance(done, int | float) and isinstance(total, int | float) and total > 0:
             run.done_share = done / total

@@ -1,0 +1,140 @@
+"""Streams and settings of other tools, and runs that were not at their end when last seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tools.diagnose import streams
+from tools.diagnose.diagnose import report_on
+from tools.diagnose.evidence import Run
+from tools.diagnose.names import metric_row, read_settings_document
+
+LINEAR = [2.0 - 0.02 * i for i in range(30)]
+
+
+def _run(events: list[dict[str, Any]], **settings: Any) -> Run:
+    run = Run(spec=read_settings_document(settings))
+    streams.add_documents(run, events)
+    return run
+
+
+def _codes(run: Run) -> list[str]:
+    return [str(cause.code) for cause in report_on(None, run).causes]
+
+
+def _steps(losses: list[float], *, start: int = 0, every: int = 10) -> list[dict[str, Any]]:
+    return [
+        {"kind": "metrics", "step": start + every * (i + 1), "epoch": (i + 1) / 10, "loss": v}
+        for i, v in enumerate(losses)
+    ]
+
+
+def test_the_reason_of_a_failed_state_is_read() -> None:
+    run = _run([{"kind": "state", "state": "failed", "reason": "CUDA out of memory."}])
+    assert _codes(run) == ["oom_gpu"]
+
+
+def test_progress_says_in_which_phase_memory_ran_out() -> None:
+    run = _run([
+        *_steps(LINEAR[:6]),
+        {"kind": "progress", "phase": "evaluate", "done": 4, "total": 60},
+        {"kind": "error", "message": "CUDA out of memory", "hint": ""},
+    ])  # fmt: skip
+    assert _codes(run)[0] == "oom_eval"
+
+
+def test_a_processor_is_no_gpu_whatever_else_is_told() -> None:
+    assert not _run([{"kind": "setup", "device": "cpu", "gpus": 1}]).on_gpu
+    assert _run([{"kind": "setup", "gpus": 1}]).on_gpu
+
+
+@pytest.mark.parametrize(
+    ("events", "settings"),
+    [
+        (_steps(LINEAR), {"max_steps": 5000}),
+        (_steps(LINEAR), {"epochs": 30}),
+        ([*_steps(LINEAR), {"kind": "error", "message": "killed by a person", "hint": ""}], {}),
+        (_steps(LINEAR, start=4000), {}),
+    ],
+    ids=["steps", "epochs", "failed", "resumed"],
+)
+def test_a_run_not_seen_whole_is_not_said_to_have_learned_too_little(
+    events: list[dict[str, Any]], settings: dict[str, Any]
+) -> None:
+    assert _codes(_run(_steps(LINEAR))) == ["underfitting"]
+    assert "underfitting" not in _codes(_run(events, **settings))
+
+
+def test_a_handful_of_steps_is_too_little() -> None:
+    short = [{"kind": "metrics", "step": i, "epoch": i / 100, "loss": 2.6 - i / 20} for i in (1, 2)]
+    assert _codes(_run(short, max_steps=3)) == ["underfitting"]
+    learned = [*short, {"kind": "judged", "accuracy": 0.9, "base_accuracy": 0.3}]
+    assert _codes(_run(learned, max_steps=3)) == []
+
+
+def test_sparse_evaluations_that_level_off_are_no_straight_line() -> None:
+    held = [(10, 1.43), (20, 1.19), (30, 1.08), (40, 1.03)]
+    events = _steps([1.9, 1.5, 1.3, 1.15, 1.1, 1.06, 1.04, 1.02], every=5)
+    events += [{"kind": "metrics", "step": s, "epoch": s / 20, "eval_loss": v} for s, v in held]
+    assert _codes(_run(events)) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "precision"),
+    [
+        ({"bf16": False, "fp16": False}, "float32"),
+        ({"bf16": True, "torch_dtype": "float32"}, "bfloat16"),
+        ({"bf16": False, "fp16": False, "load_in_4bit": True}, None),
+        ({"bf16": False, "fp16": False, "torch_dtype": "bfloat16"}, "bfloat16"),
+        ({"mixed_precision": "no"}, "float32"),
+        ({"mixed_precision": "fp16"}, "float16"),
+        ({"precision": "fp32"}, "float32"),
+        ({"precision": "bf16-mixed"}, "bfloat16"),
+        ({"bf16": "auto"}, None),
+    ],
+)
+def test_the_precision_is_read_from_the_switches_of_other_tools(
+    settings: dict[str, Any], precision: str | None
+) -> None:
+    assert read_settings_document(settings).get("precision") == precision
+
+
+def test_settings_that_say_nothing_are_left_out() -> None:
+    read = read_settings_document(
+        {"max_steps": -1, "gradient_accumulation_steps": "auto", "learning_rate": "2e-4"}
+    )
+    assert read == {"learning_rate": 2e-4}
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [("training/loss", "loss"), ("loss/val", "eval_loss"), ("test_loss", "eval_loss"),
+     ("lm_loss", "loss"), ("gnorm", "grad_norm")],
+)  # fmt: skip
+def test_names_of_other_loggers(name: str, ours: str) -> None:
+    assert metric_row({name: 1.0, "_step": 3}) == {ours: 1.0, "step": 3.0}
+
+
+def test_values_of_another_type_are_passed_over() -> None:
+    run = _run([
+        {"kind": "metrics", "step": "ten", "epoch": None, "loss": "abc"},
+        {"kind": "metrics", "step": 1e400, "loss": 2.0},
+        {"kind": "data", "rows": "many", "label_counts": "x", "eval_label_counts": [1]},
+        {"kind": "judged", "predictions": {"a": "many"}, "expected": [], "accuracy": "0.5"},
+        {"kind": "setup", "parameters": "8B", "stop_token_ids": 5, "gpus": "two"},
+        {"kind": "gate", "gate": "parity", "measures": {"merged_agreement": "low"}},
+        {"kind": "sample", "answer": 5, "stopped": "no", "step": "3"},
+        {"kind": "timing", "train_s": "long", "eval_s": -4},
+        {"kind": "checkpoint", "step": "x"},
+        {"kind": "progress", "phase": None, "done": "1", "total": 0},
+        {"kind": "attempt", "changes": [1]},
+        {"kind": "error", "message": None},
+        {"kind": "warning", "code": 5, "message": {}},
+    ])  # fmt: skip
+    assert _codes(run) == []
+    assert run.setup == {"stop_token_ids": (5,)}
+    assert run.judged == {"accuracy": 0.5, "expected": {}} or run.judged == {"accuracy": 0.5}
+    assert run.samples[0]["stopped"] is False
+    assert run.saved == {0}
