@@ -15,6 +15,8 @@ class Case:
         share: 0 is the need of a batch of `fits` rows, 1 that of the planned batch.
         late: The limit comes down only when some steps and a checkpoint are there.
         saved: Whether the ladder can save it at all.
+        group: The limit is a control group's, at which the kernel kills; otherwise it is one of
+            address space, at which allocations fail.
         wide: With a model whose 32,000 words need most of the memory, whatever the batch.
     """
 
@@ -27,6 +29,7 @@ class Case:
     objective: str = "text"
     late: bool = False
     saved: bool = True
+    group: bool = False
     wide: bool = False
     changes: dict[str, Any] = field(default_factory=dict)
 
@@ -55,6 +58,8 @@ CASES = (
         "KTO with DoRA, 32 rows", "dora", 32, 200, objective="kto", changes={"learning_rate": 1e-3}
     ),
     Case("head for classes, LoRA", "lora", 64, 200, objective="sequence_classification"),
+    Case("LoRA, 64 long rows, control group", "lora", 64, 200, group=True),
+    Case("full, 48 rows, control group", "full", 48, 200, share=0.35, group=True),
     Case("LoRA, nothing fits", "lora", 64, 200, share=-0.6, saved=False),
     Case("full, nothing may change", "full", 64, 200, saved=False, changes={"may_change": ()}),
     Case("one row, many words known", "lora", 1, 700, share=-0.3, saved=False, wide=True),

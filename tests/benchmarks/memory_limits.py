@@ -1,9 +1,10 @@
 """Runs that hit a real memory limit: how many the ladder saves, and with what.
 
-Each case is first run free, to see how much address space a batch takes; then a fresh worker gets
-a limit (RLIMIT_AS) between the needs of its batch and of a smaller one, or, in the last cases,
-below any. Nothing is told of the limit: the run finds out by hitting it. Rows are kept as they
-are there and not measured again; `LUTHIER_ANEW=1` forgets them, `LUTHIER_CASES=3,4` does these.
+Each case is first run free, to see how much memory a batch takes; then a fresh worker gets a limit
+(RLIMIT_AS, or a control group's) between the needs of its batch and of a smaller one, or, in the
+last cases, below any. Nothing is told of the limit: the run finds out by hitting it. Rows are kept
+as they are there and not measured again; `LUTHIER_ANEW=1` forgets them, `LUTHIER_CASES=3,4` does
+these.
 """
 
 from __future__ import annotations
@@ -40,18 +41,33 @@ _CHANGEABLE = frozenset(MAY_CHANGE)
 _LATE_STEP = 4
 
 
-class Limited:
-    """Starts workers under a limit of address space."""
+_GROUP = Path("/sys/fs/cgroup/memory")
 
-    def __init__(self, limit_bytes: int | None) -> None:
+
+class Limited:
+    """Starts workers under a limit of address space, or in a control group of their own."""
+
+    def __init__(self, limit_bytes: int | None, *, group: bool = False) -> None:
         self._limit = limit_bytes
+        self._group = _GROUP / f"luthier-{os.getpid()}" if group and limit_bytes else None
+        if self._group:
+            self._group.mkdir(exist_ok=True)
+            (self._group / "memory.limit_in_bytes").write_text(str(limit_bytes))
+
+    def close(self) -> None:
+        """Remove the control group."""
+        if self._group:
+            _until(lambda: not (self._group / "cgroup.procs").read_text(), "the group's end")
+            self._group.rmdir()
 
     def start(self, settings: Settings, job_id: str) -> int | None:
         """Start a worker, as the launcher does, with the limit set before it begins."""
         folder = settings.job_folder(job_id)
 
         def limit() -> None:
-            if self._limit:
+            if self._group:
+                (self._group / "cgroup.procs").write_text(str(os.getpid()))
+            elif self._limit:
                 resource.setrlimit(resource.RLIMIT_AS, (self._limit, self._limit))
 
         with (folder / "log.txt").open("ab") as log:
@@ -93,7 +109,7 @@ def measure(case: Case, folder: Path, needs: dict[str, int]) -> dict[str, Any]:
     limit = round(smaller + case.share * (wanted - smaller))
     if case.wide:
         limit = round(wanted * 0.9)
-    workers = Limited(None if case.late else limit)
+    workers = Limited(None if case.late else limit, group=case.group)
     ctx = _context(folder, "limited", workers)
     spec = _spec(ctx, case, case.batch)
     record = submit(ctx, spec, name="limited")
@@ -102,6 +118,7 @@ def measure(case: Case, folder: Path, needs: dict[str, int]) -> dict[str, Any]:
     ended = wait(ctx, record.id, timeout_s=_DEADLINE_S)
     if ended.state in UNFINISHED:
         raise RuntimeError(f"{case.name} is still {ended.state}")
+    workers.close()
     attempts = [
         e.payload["changes"]
         for e in ctx.store.jobs.events(record.id, kinds=["attempt"])
@@ -134,24 +151,24 @@ def measure(case: Case, folder: Path, needs: dict[str, int]) -> dict[str, Any]:
 
 def _need(case: Case, folder: Path, batch: int, needs: dict[str, int]) -> int:
     """Return the most address space that a free run takes for its first, longest batches."""
-    of = [case.method, case.objective, batch, case.words, case.wide, case.changes]
+    of = [case.method, case.objective, batch, case.words, case.group, case.wide, case.changes]
     key = json.dumps(of)
     if key not in needs:
         ctx = _context(folder, f"free-{batch}", Limited(None))
         record = submit(ctx, _spec(ctx, case, batch, may_change=()), name="free")
-        needs[key] = _peak(ctx, record)
+        needs[key] = _peak(ctx, record, resident=case.group)
     return needs[key]
 
 
-def _peak(ctx: Context, record: JobRecord) -> int:
-    peak = 0
+def _peak(ctx: Context, record: JobRecord, *, resident: bool) -> int:
+    what, peak = "VmHWM" if resident else "VmPeak", 0
     while (now := ctx.store.jobs.get(record.id)).state in UNFINISHED:
-        peak = max(peak, _address_space(now.pid))
+        peak = max(peak, _most(what, now.pid))
         gates = ctx.store.jobs.events(record.id, kinds=["gate"])
         if now.pid and any(event.payload["gate"] == "probe" for event in gates):
             # What it learns is of no interest.
             psutil.Process(now.pid).kill()
-            return max(peak, _address_space(now.pid))
+            return max(peak, _most(what, now.pid))
         time.sleep(0.05)
     raise RuntimeError(f"the free run is {now.state}: {now.error}")
 
@@ -182,12 +199,16 @@ def _until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.02)
 
 
-def _address_space(pid: int | None) -> int:
-    """Return the most bytes a process has addressed so far; 0 before it lives and after its end."""
+def _most(what: str, pid: int | None) -> int:
+    """Return the most bytes a process has had so far; 0 before it lives and after its end.
+
+    Args:
+        what: `VmPeak` for addresses, `VmHWM` for what was resident.
+    """
     status = Path(f"/proc/{pid}/status")
     if not status.exists():
         return 0
-    found = re.search(r"^VmPeak:\s+(\d+) kB", status.read_text(), re.MULTILINE)
+    found = re.search(rf"^{what}:\s+(\d+) kB", status.read_text(), re.MULTILINE)
     return int(found[1]) * 1024 if found else 0
 
 
@@ -258,7 +279,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     proposed = [r for r in rows if r["refused_by"] == "memory" and r["proposal"]]
     wrong = [r for r in rows if r["protected_changed"] or not r["spec_unchanged"]]
     lines = [
-        f"{len(rows)} runs under a real limit (RLIMIT_AS) that their batch breaks: {len(within)} "
+        f"{len(rows)} runs under a real limit (RLIMIT_AS, {sum(r['case']['group'] for r in rows)} "
+        f"a control group) that their batch breaks: {len(within)} "
         f"finished all their steps within two tries with the same rows per update, {len(proposed)} "
         f"ended with a proposal, {len(wrong)} changed a protected field. "
         f"{sum(r['case']['saved'] for r in rows)} are meant to be saved.",

@@ -60,6 +60,8 @@ def test_two_processes_stopped_and_resumed_learn_what_one_does(ctx: Context, tin
     resume(ctx, stopped)
     together = _ended(ctx, pair)
     assert together.state == "succeeded", together.error
+    # What both hold together, not the first alone.
+    assert together.measured["memory_gib"] > 1.5 * alone.measured["memory_gib"]
     expected, found = _losses(ctx, alone.id), _losses(ctx, pair.id)
     assert found.keys() == expected.keys()
     assert found == {step: pytest.approx(loss, rel=TOLERANCE) for step, loss in expected.items()}

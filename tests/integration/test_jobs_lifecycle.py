@@ -134,12 +134,19 @@ def test_a_cancelled_run_stops_within_two_steps_and_can_go_on(ctx: Context, tiny
     assert ctx.store.jobs.get(job.id).state == "cancelled"
 
 
-def test_a_job_outlives_the_process_that_launched_it(ctx: Context, tiny: Path) -> None:
-    spec = make_spec(make_dataset(ctx), tiny, max_steps=30)
-    (ctx.settings.home / "wanted.json").write_text(spec.model_dump_json())
+def test_a_job_outlives_its_launcher_in_a_home_with_spaces_beside_a_foreign_tools_folder(
+    ctx: Context, tiny: Path, tmp_path: Path
+) -> None:
+    face = Context(ctx.settings.model_copy(update={"home": tmp_path / "a home of mine"}))
+    spec = make_spec(make_dataset(face), tiny, max_steps=30)
+    (face.settings.home / "wanted.json").write_text(spec.model_dump_json())
+    foreign = tmp_path / "elsewhere" / "tools"
+    foreign.mkdir(parents=True)
+    (foreign / "__init__.py").write_text("raise SystemExit('this is not the tools we need')")
     launcher = subprocess.Popen(
-        [sys.executable, "-c", _LAUNCHER],
-        env=ctx.settings.worker_environment(),
+        [sys.executable, "-P", "-c", _LAUNCHER],
+        cwd=foreign.parent,
+        env=face.settings.worker_environment(),
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -148,7 +155,6 @@ def test_a_job_outlives_the_process_that_launched_it(ctx: Context, tiny: Path) -
     launcher.kill()
     launcher.wait(timeout=30)
     launcher.stdout.close()
-    face = Context(ctx.settings)
     assert _ended(face, face.store.jobs.get(job_id)).state == "succeeded"
 
 

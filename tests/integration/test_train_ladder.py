@@ -6,6 +6,8 @@ The failures are injected: torch is made to say what it says when memory is gone
 from __future__ import annotations
 
 import errno
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -200,6 +202,25 @@ def test_only_protected_changes_that_need_less_are_proposed_with_their_predictio
     assert "`--method lora` (predicted 1.26 instead of 2.01 GiB)" in told
     assert "--rank" not in told
     assert proposal(spec, lambda *_: 1.0, 512).startswith("Make a new plan with a smaller model")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives out what it does not have")
+def test_memory_runs_out_as_an_error_before_the_kernel_kills() -> None:
+    code = """
+from tools.work import memory
+memory.memory_room_gib = lambda device: memory.memory_now_gib(device) + 0.25
+memory.fail_before_being_killed()
+kept = []
+try:
+    while sum(map(len, kept)) < 2**30:
+        kept.append(b"x" * 2**24)
+except MemoryError as error:
+    print(memory.is_about_memory(error), sum(map(len, kept)) < 0.3 * 2**30)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.stdout.split() == ["True", "True"], done.stderr[-500:]
 
 
 @pytest.mark.parametrize("objective", sorted(ROWS))

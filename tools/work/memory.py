@@ -14,6 +14,17 @@ import psutil
 import torch
 
 _GIB = 2**30
+_GIVEN_DATA = resource.getrlimit(resource.RLIMIT_DATA)
+"""Soft and hard limit of private data that this process began with."""
+_KEPT_FREE = 0.97
+"""Share of the room that may be taken: stacks and what is reserved already grow without asking."""
+_CGROUP_FILES = {
+    "v1": (
+        Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes",
+        "total_inactive_file",
+    ),
+    "v2": (Path("/sys/fs/cgroup"), "memory.max", "memory.current", "inactive_file"),
+}  # fmt: skip
 _NO_MEMORY = (
     *("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory"),
     *("std::bad_alloc", "could not create a memory object", "could not create a primitive"),
@@ -84,10 +95,52 @@ def memory_room_gib(device: str) -> float:
     space, _ = resource.getrlimit(resource.RLIMIT_AS)
     if space != resource.RLIM_INFINITY:
         rooms.append(float(space - (held.vms - held.rss)))
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        with suppress(OSError, ValueError):
-            rooms.append(float(Path("/sys/fs/cgroup", name).read_text()))
+    rooms += [room + held.rss for room in _cgroup_rooms()]
     return min(rooms) / _GIB
+
+
+def fail_before_being_killed() -> None:
+    """Let an allocation fail at the limit where the kernel would kill this process without a word.
+
+    Linux gives out memory that it does not have. A limit on private data at what there is now
+    turns running out of it into an error, which the ladder can answer. Other systems are left.
+    """
+    if sys.platform != "linux":
+        return
+    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    data = next(int(n.split()[1]) for n in status.splitlines() if n.startswith("VmData:")) * 1024
+    more = memory_room_gib("cpu") * _GIB * _KEPT_FREE - psutil.Process().memory_info().rss
+    given = [limit for limit in _GIVEN_DATA if limit != resource.RLIM_INFINITY]
+    wanted = min([int(data + max(0.0, more)), *given])
+    resource.setrlimit(resource.RLIMIT_DATA, (wanted, _GIVEN_DATA[1]))
+
+
+def _cgroup_rooms() -> list[float]:
+    """Return what each limited control group of this process still has to give, in bytes."""
+    found = []
+    for line in _lines(Path("/proc/self/cgroup")):
+        _, controllers, path = line.split(":", 2)
+        if controllers not in ("", "memory"):
+            continue
+        version = "v1" if controllers else "v2"
+        root, limit, used, cache = _CGROUP_FILES[version]
+        here = root / path.lstrip("/")
+        # A limit holds for all groups below it; in a container only the root may be seen.
+        for folder in (here, *here.parents):
+            if folder != root and root not in folder.parents:
+                break
+            limits, usage = _lines(folder / limit), _lines(folder / used)
+            if limits and usage and limits[0].isdigit():
+                stat = dict(s.split(" ", 1) for s in _lines(folder / "memory.stat"))
+                found.append(float(limits[0]) - float(usage[0]) + float(stat.get(cache, 0)))
+    return found
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return []
 
 
 def forget_peak(device: str) -> None:
