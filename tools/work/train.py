@@ -28,6 +28,7 @@ from tools.work.launching import run_ranks
 from tools.work.load import load_config, load_model, load_tokenizer
 from tools.work.memory import (
     allow_gpu_memory,
+    fail_before_being_killed,
     forget_peak,
     give_back,
     memory_peak_gib,
@@ -107,7 +108,9 @@ def run_as_rank(job: Job) -> dict[str, Any]:
 def _settle_libraries(job: Job) -> None:
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    if job.record.training.device == "cuda" and job.settings.memory_limit_gib:
+    if job.record.training.device == "cpu":
+        fail_before_being_killed()
+    elif job.settings.memory_limit_gib:
         allow_gpu_memory(job.settings.memory_limit_gib)
     torch.set_num_threads(job.settings.worker_threads or torch.get_num_threads())
 
@@ -140,7 +143,7 @@ def _fit(job: Job, spec: TrainingSpec) -> Fitted:
     forget_peak(spec.device)
     trainer, monitor = _train(job, spec, prepared, keeper)
     job.measure(
-        memory_gib=round(max(tried_gib, memory_peak_gib(spec.device)), 3),
+        memory_gib=round(max(tried_gib, _peak_gib(spec)), 3),
         train_s=round(monitor.elapsed_s, 1),
         steps=int(trainer.state.global_step),
         tokens_per_s=round(trainer.tokens_seen / max(1e-9, monitor.elapsed_now_s), 1),
@@ -241,7 +244,11 @@ def _tell_labels(
 ) -> None:
     # Before the gate, which may refuse because of it.
     if rows.cut:
-        job.warn("rows_cut", f"{rows.cut} rows were longer than the limit and lost their start.")
+        job.warn(
+            "rows_cut",
+            f"{rows.cut} rows were longer than the limit and lost their start; the longest has "
+            f"{rows.longest} tokens.",
+        )
     measures = objective.check(rows, model)
     job.emit(GatePassed(gate="labels", measures=measures))
     if spec.objective == "chat" and not marks_generation(objective.tokenizer):
