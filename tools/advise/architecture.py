@@ -15,6 +15,10 @@ from tools.errors import BadInput
 __all__ = ["Linear", "Shape", "known_families", "shape_of"]
 
 
+_MOST_PARAMETERS = 10**14
+"""A hundred times the largest model there is."""
+
+
 def shape_of(config: dict[str, Any]) -> Shape:
     """Read the shape of a causal language model from its configuration.
 
@@ -31,7 +35,7 @@ def shape_of(config: dict[str, Any]) -> Shape:
             hint=f"These work: {', '.join(sorted(FAMILIES))}.",
         )
     try:
-        return build(family, config)
+        return _sensible(build(family, config))
     except KeyError as error:
         raise BadInput(
             f"The model's config.json does not say {error.args[0]}.",
@@ -42,6 +46,21 @@ def shape_of(config: dict[str, Any]) -> Shape:
             f"The model's config.json holds a size that makes no sense: {error}.",
             hint="Use the config.json that was published with the model.",
         ) from error
+
+
+def _sensible(shape: Shape) -> Shape:
+    """Return the shape, or raise ValueError for one that no model can have."""
+    sizes = {
+        "layers": shape.layers, "hidden size": shape.hidden, "vocabulary": shape.vocab,
+        "context": shape.context,
+    }  # fmt: skip
+    sizes |= {line.name: line.inputs * line.outputs for line in shape.linears}
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name} {size}")
+    if shape.parameters > _MOST_PARAMETERS:
+        raise ValueError(f"{shape.parameters:.2g} parameters")
+    return shape
 
 
 def known_families() -> frozenset[str]:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from tools.advise import defaults
-from tools.advise.compatibility import Clash, clashes
+from tools.advise.clashing import refusal_of
+from tools.advise.compatibility import Clash
 from tools.advise.evidence import facts_of_method
 from tools.advise.figures import MemoryEstimate
 from tools.advise.memory import Workload, estimate_memory
@@ -72,12 +73,17 @@ def _arrange_at(
     tight: Arrangement | None = None
     smallest: MemoryEstimate | None = None
     for spread, optimizer in _ways(situation, method, device):
-        clash = _clash(method, spread.engine, situation.target, device)
+        works, clash = _allowed(
+            situation, _works(situation, model, method, spread, optimizer, length)
+        )
         if clash:
-            refused.append(f"does not go with {spread.engine}: {clash.reason}; {clash.instead}")
+            refused.append(
+                f"does not go with {_partner(clash, spread)}: {clash.reason}; "
+                f"what works: {clash.instead}"
+            )
             sources.append(f"compatibility table: {clash.source} ({clash.versions})")
+        if not works:
             continue
-        works = list(_works(situation, model, method, spread, optimizer, length))
         least = estimate_memory(
             min(works, key=lambda way: (not way[0].checkpointing, way[0].batch))[0]
         )
@@ -144,14 +150,25 @@ def _spreads(situation: Situation, method: str, device: str) -> list[Spread]:
     )
 
 
-def _clash(method: str, engine: str, target: str, device: str) -> Clash | None:
-    kind = target.partition("-")[0]
-    found = clashes(
-        method=method, engine=engine, target=kind, device=device,
-        quantized="yes" if facts_of_method(method).quantised else "no",
-    )  # fmt: skip
-    refusals = [clash for clash in found if clash.level == "refuse"]
-    return refusals[0] if refusals else None
+def _allowed(
+    situation: Situation, ways: Iterator[tuple[Workload, int]]
+) -> tuple[list[tuple[Workload, int]], Clash | None]:
+    """Return the ways that nothing forbids; where none is left, what forbids them."""
+    allowed, met = [], None
+    for work, accumulation in ways:
+        clash = refusal_of(work, target=situation.target)
+        if clash is None:
+            allowed.append((work, accumulation))
+        met = met or clash
+    return allowed, None if allowed else met
+
+
+def _partner(clash: Clash, spread: Spread) -> str:
+    """What the method does not go together with, in a word."""
+    if "engine" in clash.when:
+        return spread.engine
+    named = [f"{name} {value}" for name, value in clash.when.items() if name != "method"]
+    return " and ".join(named).replace("experts yes", "a mixture of experts") or "this run"
 
 
 def _works(
@@ -172,7 +189,7 @@ def _works(
         batch=1,
         length=min(length, situation.data.max_tokens or length),
         rank=int(preferences.get("rank") or rank_for(situation, model, method)),
-        precision=precision_for(situation),
+        precision=precision_for(situation, method),
         device=device,
         optimizer=optimizer,
         engine=spread.engine,
@@ -210,12 +227,14 @@ def rank_for(situation: Situation, model: ModelInfo, method: str) -> int:
     return min(usual, _FEW_RANK) if "few_params" in situation.aims else usual
 
 
-def precision_for(situation: Situation) -> Precision:
-    """Return what to compute in."""
+def precision_for(situation: Situation, method: str) -> Precision:
+    """Return what to compute in; weights that are all trained would overflow in float16."""
     gpus = situation.machine.gpus
     if not gpus:
         return "float32"
-    return "bfloat16" if all(gpu.bfloat16 for gpu in gpus) else "float16"
+    if all(gpu.bfloat16 for gpu in gpus):
+        return "bfloat16"
+    return "float32" if method == "full" else "float16"
 
 
 def _host_need(work: Workload) -> float:

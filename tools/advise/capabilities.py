@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from tools.advise import answers, asking, sizing
 from tools.advise.calibration import CalibrationReport, calibrate
 from tools.advise.listings import AnswerReport, HardwareReport, ModelsReport
 from tools.advise.machine_asked import machine_of
 from tools.advise.reports import AccuracyReport, EstimateReport, RecommendationReport
+from tools.advise.wanted import method_called
 from tools.catalog import capability
 from tools.context import Context
 from tools.history.spec import Method
@@ -63,7 +64,8 @@ def recommend_method(
               "licence's name.", max_length=100),
     ] = None,
     method: Annotated[
-        Method | None, Field(description="Method the person would like.")
+        Method | None, BeforeValidator(method_called),
+        Field(description="Method the person would like."),
     ] = None,
     engine: Annotated[
         EngineName | None, Field(description="Engine the person would like.")
@@ -105,7 +107,9 @@ def estimate_resources(
                           max_length=1000),
     ] = None,
     model: Model_ = None,
-    method: Annotated[Method, Field(description="Training method.")] = "lora",
+    method: Annotated[
+        Method, BeforeValidator(method_called), Field(description="Training method.")
+    ] = "lora",
     max_length: Annotated[
         int | None, Field(description="Tokens of the longest row.", ge=8, le=10_000_000)
     ] = None,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, cast
 
-from tools import methods
 from tools.advise import defaults, feasible, ledger
-from tools.advise.compatibility import Clash, clashes
+from tools.advise.clashing import clashes_of
+from tools.advise.compatibility import Clash
 from tools.advise.draft import Draft
 from tools.advise.evidence import ENGINE_SOURCE, ENGINE_WORDS, facts_of_method
 from tools.advise.figures import MemoryEstimate, Reason
@@ -80,21 +80,11 @@ def _candidates(draft: Draft, base: Workload, device: str) -> Iterator[tuple[Wor
 def _clash(draft: Draft, work: Workload) -> Clash | None:
     """Return what of the compatibility table forbids a candidate; a risk is only told."""
     request = draft.request
-    found = clashes(
-        method=work.method,
-        engine=work.engine,
-        device=work.device,
-        target=(request.target or "hf").partition("-")[0],
-        quantized="no" if work.quantized == "none" else "yes",
-        quantization=work.quantized,
-        optimizer=work.optimizer,
-        merges="yes" if facts_of_method(work.method).merges else "no",
-        checkpointing="yes" if work.checkpointing else "no",
-        packing="yes" if request.batching == "packed" else "no",
-        attention=request.attention if request.attention not in {None, "auto"} else "sdpa",
-        precision=work.precision,
-        objective=work.objective,
-        kind=methods.method(work.method).kind,
+    found = clashes_of(
+        work,
+        target=request.target or "hf",
+        packing=request.batching == "packed",
+        attention="sdpa" if request.attention in {None, "auto"} else str(request.attention),
         loss=request.loss or "cross_entropy",
     )
     refusals = [clash for clash in found if clash.level == "refuse"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,7 @@ class Machine:
         return max((gpu.free_gib for gpu in self.gpus), default=0.0)
 
     def usable_gib(self, device: str) -> float:
-        """Return the memory that one training may use: of the first card, or of the machine.
+        """Return the memory that one training may use: of the smallest card, or of the machine.
 
         A gigabyte (or a tenth) of a machine's memory is left to the system, unless the settings
         already name a limit; of a card a small reserve is left to the display and the driver.
@@ -89,6 +89,25 @@ class Machine:
         if not self.gpus:
             parts.append("no GPU")
         return ", ".join(parts)
+
+
+def with_useful_cards(machine: Machine) -> tuple[Machine, str]:
+    """Return the machine with the cards to train on, and a note where some are left out.
+
+    A run over uneven cards has the smallest one's memory on each: as many of the largest are taken
+    as have the most memory together.
+    """
+    ordered = sorted(machine.gpus, key=lambda gpu: -gpu.memory_gib)
+    if not ordered or ordered[-1].memory_gib > 0.9 * ordered[0].memory_gib:
+        return machine, ""
+    count = max(range(1, len(ordered) + 1), key=lambda k: (k * ordered[k - 1].memory_gib, -k))
+    used = tuple(ordered[:count])
+    what = "the largest alone is" if count == 1 else f"the {count} largest are"
+    note = (
+        f"The cards differ in memory, and shared work is bound by the smallest: {what} planned "
+        f"with, {used[-1].memory_gib:.0f} GiB each."
+    )
+    return replace(machine, gpus=used), note
 
 
 def this_machine(settings: Settings) -> Machine:

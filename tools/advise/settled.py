@@ -173,6 +173,9 @@ def _numbers(situation: Situation, model: ModelInfo, method: str, found: Arrange
     quantised = work.quantized if work.quantized != "none" else None
     if work.device == "cpu":
         precision = Reason("float32", "exact, and what processors compute best", "measured here")
+    elif work.precision == "float32":
+        text = "the card has no bfloat16, and weights that are all trained overflow in float16"
+        precision = Reason("float32", text, _MIXED)
     elif work.precision == "bfloat16":
         precision = Reason("bfloat16", "half the memory, and the card computes in it", _MIXED)
     else:

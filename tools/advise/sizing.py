@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from tools.advise import ledger, solver
+from tools.advise.clashing import refusal_of
 from tools.advise.duration import Run, estimate_duration
 from tools.advise.evidence import facts_of_method
 from tools.advise.exact import trace
 from tools.advise.figures import MemoryEstimate, Range
-from tools.advise.hardware import Machine
+from tools.advise.hardware import Machine, with_useful_cards
 from tools.advise.machine_asked import machine_of
 from tools.advise.memory import Workload, estimate_memory
 from tools.advise.models import ModelInfo, resolve_model
@@ -70,10 +71,13 @@ def estimate_for(ctx: Context, wish: Wish) -> EstimateReport:
             hint="Choose the method qlora, or leave the quantisation out.",
         )
     base = resolve_model(ctx, wish.model, needs_weights=False)
-    machine = machine_of(ctx, hardware=wish.hardware, memory_gb=wish.memory_gb)
+    machine, uneven = with_useful_cards(
+        machine_of(ctx, hardware=wish.hardware, memory_gb=wish.memory_gb)
+    )
     data = facts_of(inspect_file(ctx, wish.path, sample_rows=0)) if wish.path else None
-    notes = list(machine.notes)
+    notes = [*machine.notes, *([uneven] if uneven else [])]
     work = _workload(wish, base, machine, _length(wish, base, data, notes))
+    _check(wish, work, machine, notes)
     known = 1.0 if wish.described else ledger.correction(ctx, ledger.MEMORY)
     memory = ledger.corrected(estimate_memory(work), known)
     if wish.exact:
@@ -95,6 +99,10 @@ def _report(
     available = machine.usable_gib(work.device)
     verdict = memory.verdict(available)
     solution = solver.solve(wish.solve, work, base, available) if wish.solve else None
+    if solution and solution["value"] is not None:
+        work, base = solver.at(work, base, solution)
+        memory = estimate_memory(work)
+        verdict = memory.verdict(available)
     next_step = ""
     if verdict == "does not fit" and not wish.solve:
         next_step = solver.what_fits(work, available)
@@ -115,6 +123,27 @@ def _report(
         next_step=next_step,
         notes=notes,
     )
+
+
+def _check(wish: Wish, work: Workload, machine: Machine, notes: list[str]) -> None:
+    """Refuse what does not go together, and say what the card does not have.
+
+    Raises:
+        BadInput: A pair of the compatibility table, or an engine for several where there is one.
+    """
+    if wish.engine not in (None, "single") and work.gpus < 2:
+        raise BadInput(
+            f"The engine {wish.engine} shares the work over several cards, and there is one here.",
+            hint="Leave the engine out, or name several cards, such as hardware '2x24GB'.",
+        )
+    clash = refusal_of(work)
+    if clash:
+        raise BadInput(
+            f"This does not go together: {clash.reason} ({clash.source}; {clash.versions}).",
+            hint=f"What works: {clash.instead}.",
+        )
+    if work.precision == "bfloat16" and not all(gpu.bfloat16 for gpu in machine.gpus):
+        notes.append(f"The {machine.gpus[0].name} has no bfloat16; it would train in float16.")
 
 
 def _length(wish: Wish, base: ModelInfo, data: DataFacts | None, notes: list[str]) -> int:
@@ -145,7 +174,7 @@ def _workload(wish: Wish, base: ModelInfo, machine: Machine, length: int) -> Wor
         length=length,
         rank=wish.rank,
         targets=_targets(base, wish.target_modules),
-        precision=_precision(wish.precision, machine),
+        precision=_precision(wish.precision, wish.method, machine),
         quantization=cast(Any, wish.quantization or "none"),
         optimizer=cast(Any, wish.optimizer),
         checkpointing=checkpointing,
@@ -179,16 +208,23 @@ def _targets(model: ModelInfo, text: str | None) -> str | tuple[str, ...]:
     if not text or text.strip() in {"all-linear", "all"}:
         return "all-linear"
     names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise BadInput(
+            f"{text!r} names no matrix.",
+            hint="Name some, such as q_proj,v_proj, or leave target_modules out for all.",
+        )
     model.shape.targets(names)
     return names
 
 
-def _precision(wished: str | None, machine: Machine) -> Precision:
+def _precision(wished: str | None, method: str, machine: Machine) -> Precision:
     if wished is None:
         gpus = machine.gpus
         if not gpus:
             return "float32"
-        return "bfloat16" if all(gpu.bfloat16 for gpu in gpus) else "float16"
+        if all(gpu.bfloat16 for gpu in gpus):
+            return "bfloat16"
+        return "float32" if method == "full" else "float16"
     return cast(Precision, _PRECISIONS.get(wished, wished))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from tools.advise.clashing import refusal_of
 from tools.advise.memory import Workload, estimate_memory
 from tools.advise.models import ModelInfo, catalogue, from_catalogue
 
@@ -38,7 +39,13 @@ def solve(wanted: str, work: Workload, model: ModelInfo, available_gib: float) -
     else:
         return _biggest_model(work, available_gib)
     if found is None:
-        return {"of": name, "value": None, "text": what_fits(work, available_gib)}
+        least = replace(work, length=8) if name == "max_length" else replace(work, batch=1)
+        need = estimate_memory(least).high_gib
+        text = (
+            f"No {name} fits: even {8 if name == 'max_length' else 1} needs up to {need:.1f} GiB, "
+            f"and {available_gib:.1f} can be used. {what_fits(work, available_gib)}"
+        )
+        return {"of": name, "value": None, "text": text}
     at_limit = wanted == "longest_context" and found == model.context_length
     tail = ", the most the model can read" if at_limit else ""
     return {
@@ -48,9 +55,22 @@ def solve(wanted: str, work: Workload, model: ModelInfo, available_gib: float) -
     }
 
 
+def at(work: Workload, model: ModelInfo, solution: dict[str, Any]) -> tuple[Workload, ModelInfo]:
+    """Return the step and the model of a solution, so that its figures can be shown."""
+    value = solution["value"]
+    if solution["of"] == "max_length":
+        return replace(work, length=int(value)), model
+    if solution["of"] == "batch_size":
+        return replace(work, batch=int(value)), model
+    found = next(m for m in map(from_catalogue, catalogue()) if m.name == value)
+    return replace(work, shape=found.shape, length=min(work.length, found.context_length)), found
+
+
 def _biggest_model(work: Workload, available_gib: float) -> dict[str, Any]:
     models = sorted((from_catalogue(entry) for entry in catalogue()), key=lambda m: -m.parameters)
     for model in models:
+        if refusal_of(replace(work, shape=model.shape)):
+            continue
         length = min(work.length, model.context_length)
         if fits(replace(work, shape=model.shape, length=length), available_gib):
             text = f"The biggest listed model that fits: {model.name} ({model.size})."
@@ -60,7 +80,8 @@ def _biggest_model(work: Workload, available_gib: float) -> dict[str, Any]:
                 "parameters": model.parameters,
                 "text": text,
             }
-    return {"of": "model", "value": None, "text": "No listed model fits; try the starter model."}
+    text = f"No listed model fits: even the smallest needs more than {available_gib:.1f} GiB."
+    return {"of": "model", "value": None, "text": text}
 
 
 def what_fits(work: Workload, available_gib: float) -> str:
@@ -78,10 +99,12 @@ def what_fits(work: Workload, available_gib: float) -> str:
     if work.method != "qlora":
         steps.append(("the method qlora with batch_size 1", replace(base, method="qlora")))
     for words, candidate in steps:
+        if refusal_of(candidate):
+            continue
         memory = estimate_memory(candidate)
         if memory.high_gib <= available_gib:
             return f"It fits with {words} (at most {memory.high_gib:.1f} GiB)."
     found = _biggest_model(replace(base, method="qlora", targets="all-linear"), available_gib)
     if found["value"] is None:
-        return "Nothing of this kind fits; use the starter model or a larger machine."
+        return "Nothing of this kind fits; a larger machine is needed."
     return f"With this memory the biggest listed model for QLoRA is {found['value']}."

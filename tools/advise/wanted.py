@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from tools import methods
 from tools.advise.evidence import ENGINE_SOURCE
-from tools.advise.hardware import Gpu
+from tools.advise.hardware import with_useful_cards
 from tools.advise.ranked import Recommendation, Rejected
 from tools.advise.situation import Situation
 
@@ -34,7 +35,8 @@ def understood(situation: Situation, result: Recommendation) -> Situation:
     engines = _named(situation.goal, _ENGINES)
     if "engine" not in wishes and len(engines) == 1:
         wishes["engine"] = engines[0]
-    machine = replace(situation.machine, gpus=_cards(situation.machine.gpus, result))
+    machine, note = with_useful_cards(situation.machine)
+    result.notes += [note] if note else []
     asked = wishes.get("engine")
     if asked not in (None, "single") and len(machine.gpus) < 2:
         del wishes["engine"]
@@ -43,6 +45,16 @@ def understood(situation: Situation, result: Recommendation) -> Situation:
         result.rejected.append(Rejected(str(asked), reason, ENGINE_SOURCE))
         result.notes.append(f"{asked} was asked for, but {place} is here: planned without it.")
     return replace(situation, preferences=wishes, machine=machine)
+
+
+def method_called(name: object) -> object:
+    """Return a method's own name for one as people write it, such as `QLoRA` or `full tuning`."""
+    if not isinstance(name, str) or name in methods.methods():
+        return name
+    words = name.strip().lower()
+    plain = re.sub(r"[\s-]+", "_", words)
+    said = [m for m, sign in _METHODS.items() if re.match(rf"(?:{sign})[\w -]*$", words)]
+    return plain if plain in methods.methods() or not said else said[0]
 
 
 def unwished(goal: str) -> frozenset[str]:
@@ -61,18 +73,3 @@ def _named(goal: str, table: dict[str, str]) -> list[str]:
                 found.append(name)
             words = re.sub(pattern, " ", words)
     return found
-
-
-def _cards(gpus: tuple[Gpu, ...], result: Recommendation) -> tuple[Gpu, ...]:
-    """Return the cards to train on: a run over uneven cards has the smallest one's memory each."""
-    ordered = sorted(gpus, key=lambda gpu: -gpu.memory_gib)
-    if not ordered or ordered[-1].memory_gib > 0.9 * ordered[0].memory_gib:
-        return gpus
-    count = max(range(1, len(ordered) + 1), key=lambda k: (k * ordered[k - 1].memory_gib, -k))
-    used = ordered[:count]
-    what = "the largest alone is" if count == 1 else f"the {count} largest are"
-    result.notes.append(
-        f"The cards differ in memory, and shared work is bound by the smallest: {what} planned "
-        f"with, {used[-1].memory_gib:.0f} GiB each."
-    )
-    return tuple(used)
