@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tools.advise.capabilities import estimate_resources
+from tools.advise.reports import EstimateReport
 from tools.advise.wanted import method_called
 from tools.context import Context
 from tools.errors import BadInput, ToolError
@@ -22,14 +23,18 @@ MIXTURE: dict[str, Any] = {
 }  # fmt: skip
 
 
+def estimate(ctx: Context, **wish: Any) -> EstimateReport:
+    report = estimate_resources(**wish, ctx=ctx)
+    assert isinstance(report, EstimateReport)
+    return report
+
+
 @pytest.mark.parametrize("solve", ["longest_context", "largest_batch", "biggest_model"])
 @pytest.mark.parametrize("method", ["lora", "qlora", "full"])
 def test_what_fits_at_most_comes_with_its_own_figures(
     ctx: Context, solve: Any, method: str
 ) -> None:
-    report = estimate_resources(
-        model="qwen2.5 0.5b", method=method, hardware="24GB", solve=solve, ctx=ctx
-    )
+    report = estimate(ctx, model="qwen2.5 0.5b", method=method, hardware="24GB", solve=solve)
     assert report.solution is not None
     assert report.memory_gib["high"] <= report.available_gib + 0.06
     found = {**report.settings, "model": report.model}
@@ -37,9 +42,7 @@ def test_what_fits_at_most_comes_with_its_own_figures(
 
 
 def test_where_nothing_fits_the_least_need_is_said(ctx: Context) -> None:
-    report = estimate_resources(
-        model="llama 3.1 70b", hardware="8 GB card", solve="longest_context", ctx=ctx
-    )
+    report = estimate(ctx, model="llama 3.1 70b", hardware="8 GB card", solve="longest_context")
     assert report.solution is not None
     assert report.solution["value"] is None
     assert "even 8 needs up to" in report.solution["text"]
@@ -62,7 +65,7 @@ def test_what_does_not_go_together_is_refused_with_a_way_out(
     ctx: Context, wish: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(BadInput, match=words) as caught:
-        estimate_resources(**{"model": "gpt2", **wish}, ctx=ctx)
+        estimate(ctx, **{"model": "gpt2", **wish})
     assert caught.value.hint
 
 
@@ -71,18 +74,18 @@ def test_a_mixture_is_not_promised_to_fit_in_four_bits(ctx: Context, tmp_path: P
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(MIXTURE), encoding="utf-8")
     with pytest.raises(BadInput, match="experts"):
-        estimate_resources(model="./mixture", method="qlora", hardware="48GB", ctx=ctx)
-    assert estimate_resources(model="./mixture", hardware="80GB", ctx=ctx).memory_gib["high"] > 57
+        estimate(ctx, model="./mixture", method="qlora", hardware="48GB")
+    assert estimate(ctx, model="./mixture", hardware="80GB").memory_gib["high"] > 57
 
 
 def test_a_card_without_bfloat16_is_said(ctx: Context) -> None:
-    report = estimate_resources(model="gpt2", precision="bf16", hardware="T4", ctx=ctx)
+    report = estimate(ctx, model="gpt2", precision="bf16", hardware="T4")
     assert any("no bfloat16" in note for note in report.notes)
 
 
 def test_of_uneven_cards_the_largest_counts(ctx: Context) -> None:
     words = "one 24GB and one 12GB card"
-    report = estimate_resources(model="gpt2", hardware=words, ctx=ctx)
+    report = estimate(ctx, model="gpt2", hardware=words)
     assert 22 < report.available_gib < 24
     assert any("differ in memory" in note for note in report.notes)
 
@@ -117,5 +120,5 @@ def test_a_config_that_cannot_be_sized_is_a_sentence(
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     with pytest.raises(ToolError) as caught:
-        estimate_resources(model="./odd", hardware="24GB", ctx=ctx)
+        estimate(ctx, model="./odd", hardware="24GB")
     assert caught.value.hint
