@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
+from tools.complaints import in_words
 from tools.context import Context
 from tools.errors import BadInput, NotFound
 from tools.reports import Report
@@ -66,13 +67,13 @@ class Capability:
         try:
             return self.arguments.model_validate(arguments)
         except ValidationError as error:
-            problems = "; ".join(
-                f"{'.'.join(map(str, p['loc'])) or 'arguments'}: {p['msg']}" for p in error.errors()
-            )
-            known = ", ".join(self.arguments.model_fields)
+            found = error.errors()
+            problems = "; ".join(dict.fromkeys(map(in_words, found)))
+            hint = f"`luthier {self.verb} --help` says what each argument takes."
+            if any(complaint["type"] == "extra_forbidden" for complaint in found):
+                hint = f"It takes: {', '.join(self.arguments.model_fields)}."
             raise BadInput(
-                f"{self.name} cannot take these arguments: {problems}.",
-                hint=f"It takes: {known}.",
+                f"{self.name} cannot take these arguments: {problems}.", hint=hint
             ) from error
 
     def effect_of(self, arguments: BaseModel, ctx: Context) -> Effect:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import cache
 from types import MappingProxyType
 from typing import Any, Literal
@@ -72,9 +73,11 @@ def method(name: str) -> Method:
     """
     found = methods().get(name)
     if found is None:
+        near = get_close_matches(name.lower(), list(methods()), n=1)
+        meant = f"Did you mean {near[0]}?" if near else "Usual are full, lora, dora and qlora."
         raise BadInput(
             f"Luthier cannot train with the method {name!r}.",
-            hint=f"It trains with: {', '.join(methods())}.",
+            hint=f"{meant} `luthier train --help` lists all {len(methods())}.",
         )
     return found
 

@@ -211,7 +211,16 @@ def test_a_target_that_the_model_cannot_reach_is_refused_before_training(
 def test_an_unknown_method_names_the_known(ctx: Context) -> None:
     with pytest.raises(BadInput) as caught:
         plan_for(ctx, "x.csv", method="magic")
-    assert "trains with" in caught.value.hint
+    assert "full, lora, dora and qlora" in caught.value.hint
+    with pytest.raises(BadInput) as caught:
+        plan_for(ctx, "x.csv", method="lorra")
+    assert "Did you mean lora?" in caught.value.hint
+
+
+def test_a_machine_without_cards_is_told_once(ctx: Context) -> None:
+    with pytest.raises(Refused) as caught:
+        plan_for(ctx, "x.csv", device="cuda")
+    assert caught.value.problem == "There is no NVIDIA GPU on this machine."
 
 
 @pytest.mark.parametrize(

@@ -175,3 +175,21 @@ def test_a_port_in_use_is_named(person: Path, capsys: pytest.CaptureFixture[str]
         taken.listen()
         port = taken.getsockname()[1]
         assert str(port) in _refused(capsys, "--port", str(port))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("train", "x.csv", "--rank", "0"), "rank has to be at least 1, not 0."),
+        (("train", "x.csv", "--dropout", "2"), "dropout has to be at most 0.9, not 2.0."),
+        (("compare", *"abcdefg"), "jobs takes at most 4, not 7."),
+        (("train", "x.csv", "--method", "qlorra"), "Did you mean qlora?"),
+    ],
+)
+def test_a_value_out_of_range_is_told_in_words(
+    arguments: tuple[str, ...], words: str, person: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (person / "x.csv").write_text(ROWS)
+    message = _refused(capsys, *arguments)
+    assert words in message
+    assert "--help` " in message

@@ -105,7 +105,7 @@ def _processes(request: PlanRequest, machine: Machine) -> tuple[str, str] | None
             "Choose ddp, zero1, zero2, zero3 or fsdp, or leave the processes out.",
         )
     cards = len(machine.gpus)
-    if choose_device(request, machine) == "cuda" and count > cards:
+    if choose_device(request, machine) == "cuda" and count > cards > 0:
         return f"There are {cards} cards for {count} processes.", f"Use at most {cards}."
     if (
         request.engine not in (None, "single")

@@ -111,7 +111,7 @@ def _split_note(mapping: Mapping, chosen: dict[str, Any]) -> str:
 
 def too_few(name: str, rows: int, found: Gathered, mapping: Mapping) -> BadInput:
     """Return the error for a dataset that is too small to train on and judge."""
-    plural = "row is" if rows == 1 else "rows are"
+    plural = f"{'row' if max(rows, found.rows) == 1 else 'rows'} {'is' if rows == 1 else 'are'}"
     detail = f" of {found.rows}" if found.rows != rows else ""
     labels = len(found.label_counts())
     if mapping.format == "classification" and labels > rows / 2:

@@ -191,6 +191,7 @@ class DiagnosisReport(Report):
             return f"{subject}: {self.causes[0].title[0].lower()}{self.causes[0].title[1:]}."
         if self.healthy:
             return f"{subject} looks healthy: nothing in its evidence speaks for a fault."
+        subject = subject.replace("This run", "this run")
         return f"The evidence on {subject} does not suffice to name a cause."
 
     def _next(self) -> str:

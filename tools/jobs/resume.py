@@ -44,7 +44,7 @@ def cancel(ctx: Context, record: JobRecord) -> JobRecord:
     record = ctx.store.jobs.get(record.id)
     if record.state not in UNFINISHED:
         raise Conflict(
-            f"{record.id} is already {record.state}; there is nothing to stop.",
+            f"{record.id} has already ended ({record.state}); there is nothing to stop.",
             hint=f"`luthier show {record.id}` says how it ended.",
         )
     if ctx.store.jobs.set_state(record.id, "cancelled", expected=["queued"], reason="asked to"):
