@@ -16,8 +16,8 @@ import torch
 _GIB = 2**30
 _GIVEN_DATA = resource.getrlimit(resource.RLIMIT_DATA)
 """Soft and hard limit of private data that this process began with."""
-_KEPT_FREE = 0.97
-"""Share of the room that may be taken: stacks and what is reserved already grow without asking."""
+_TAKEN_AT_MOST = 0.97
+"""Share of what there is that may be taken: stacks and what is reserved grow without asking."""
 _CGROUP_FILES = {
     "v1": (
         Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes",
@@ -107,12 +107,18 @@ def fail_before_being_killed() -> None:
     """
     if sys.platform != "linux":
         return
-    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-    data = next(int(n.split()[1]) for n in status.splitlines() if n.startswith("VmData:")) * 1024
-    more = memory_room_gib("cpu") * _GIB * _KEPT_FREE - psutil.Process().memory_info().rss
+    status = _lines(Path("/proc/self/status"))
+    data = next(int(line.split()[1]) for line in status if line.startswith("VmData:")) * 1024
+    more = memory_room_gib("cpu") * _GIB - psutil.Process().memory_info().rss
     given = [limit for limit in _GIVEN_DATA if limit != resource.RLIM_INFINITY]
-    wanted = min([int(data + max(0.0, more)), *given])
+    wanted = min([int(data + _TAKEN_AT_MOST * max(0.0, more)), *given])
     resource.setrlimit(resource.RLIMIT_DATA, (wanted, _GIVEN_DATA[1]))
+
+
+def lift_limit() -> None:
+    """Take back the limit above, to load a model: files that are read count as private data."""
+    if sys.platform == "linux":
+        resource.setrlimit(resource.RLIMIT_DATA, _GIVEN_DATA)
 
 
 def _cgroup_rooms() -> list[float]:

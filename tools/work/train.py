@@ -31,6 +31,7 @@ from tools.work.memory import (
     fail_before_being_killed,
     forget_peak,
     give_back,
+    lift_limit,
     memory_peak_gib,
     recompute_activations,
 )
@@ -108,9 +109,7 @@ def run_as_rank(job: Job) -> dict[str, Any]:
 def _settle_libraries(job: Job) -> None:
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    if job.record.training.device == "cpu":
-        fail_before_being_killed()
-    elif job.settings.memory_limit_gib:
+    if job.record.training.device == "cuda" and job.settings.memory_limit_gib:
         allow_gpu_memory(job.settings.memory_limit_gib)
     torch.set_num_threads(job.settings.worker_threads or torch.get_num_threads())
 
@@ -121,7 +120,12 @@ def _attempt(job: Job, spec: TrainingSpec) -> dict[str, Any]:
     facts = fitted.keeper.restore_best(fitted.model, fitted.facts, live=not is_spread(spec))
     result = save_result(job, spec, fitted.model, fitted.tokenizer, fitted.keeper.kept)
     _tell_metrics(job, facts)
-    told = conclude(job, spec, result, resumed=fitted.keeper.resumed is not None)
+    resumed = fitted.keeper.resumed is not None
+    # Judging loads base and result anew: what was trained must not lie beside them.
+    del fitted
+    gc.collect()
+    lift_limit()
+    told = conclude(job, spec, result, resumed=resumed)
     return told | {"notice": f"{told['notice']} {what_changed(job)}".strip()}
 
 
@@ -209,8 +213,11 @@ def _prepare(job: Job, spec: TrainingSpec) -> Prepared:
         job.emit(Warned(code=code, message=message))
     # Where an earlier attempt could load it, a smaller batch leaves room for it again.
     first = spec == job.record.training
+    lift_limit()
     with explained_memory(spec, what=f"The model {spec.model}" if first else ""):
         model = load_model(job, spec, trainable=True)
+    if spec.device == "cpu":
+        fail_before_being_killed()
     objective = objective_of(spec, tokenizer, model)
     if objective.batcher.packed:
         keep_rows_apart(model)
