@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 
+from tools.context import Context
+from tools.datasets.capabilities import inspect_dataset
+
 DATA = Path(__file__).resolve().parents[2] / "data"
 SAMPLES = DATA / "samples"
 LABELS = {"delivery", "billing", "returns", "technical", "account", "product", "cancellation"}
@@ -125,6 +128,11 @@ def test_preferences_differ_within_a_row() -> None:
     rows = _lines("preferences.jsonl")
     assert len(rows) >= 100
     assert all(row["chosen"] != row["rejected"] and row["prompt"] for row in rows)
+
+
+def test_preferences_are_read_as_pairs_though_worse_answers_recur(ctx: Context) -> None:
+    report = inspect_dataset("data/samples/preferences.jsonl", ctx=ctx)
+    assert (report.format, report.objective) == ("preference", "dpo")
 
 
 def test_corpus_shares_no_eight_words_in_a_row_with_a_sample(maker: Any) -> None:

@@ -105,7 +105,8 @@ def _contrast(columns: Columns) -> tuple[Column, Column] | None:
             other = answers.get(words.replace(f"_{good}_", f"_{bad}_").strip("_"))
             if other is None or other.shape != column.shape:
                 continue
-            if column.shape != "text" or not (column.looks_like_labels or other.looks_like_labels):
+            # Worse answers are often drawn from a handful of phrases; labels would stand in both.
+            if column.shape != "text" or not (column.looks_like_labels and other.looks_like_labels):
                 return column, other
     return None
 
