@@ -72,7 +72,9 @@ def table(found: dict[str, str]) -> str:
     lines = [
         "Loss before and after ten steps (for `grpo`: what the rewards lack to 1). Every cell was "
         "saved, loaded again and gave the same loss within 0.1 % (1 % beside a 4-bit base), unless "
-        "it says otherwise.",
+        "it says otherwise. Cells are kept from run to run, so not all were measured on that day. "
+        "With `grpo` short answers are rewarded, but long ones with prefix tuning and cartridge, "
+        "whose random start answers shortly already.",
         "",
         f"{len(found) - refused - len(bad)} cells train and reload, {refused} are refused by the "
         f"compatibility table before a run, {len(bad)} do not do as they should"
