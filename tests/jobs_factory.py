@@ -125,12 +125,20 @@ def make_dataset(
         format="csv",
         task="classification" if objective == "prompt_completion" else "chat",
         objective=objective,
-        columns={},
+        columns={"text": "input", "label": "output"},
         labels=tuple(sorted(_WORDS)) if objective == "prompt_completion" else (),
         splits={"train": train, "validation": validation},
         characters_p95=60,
         steps=(),
-        options={},
+        options={
+            "mapping": {
+                "format": "classification",
+                "task": "classification",
+                "objective": "prompt_completion",
+                "columns": {"text": "input", "label": "output"},
+                "reason": "made for a test",
+            }
+        },
         created_at=datetime.now(UTC),
     )
     (folder / "manifest.json").write_text(manifest.model_dump_json())

@@ -172,6 +172,25 @@ def test_wishes_that_cannot_be_met_are_refused_before_a_job_starts(ctx: Context)
     assert len(ctx.store.jobs.find()) == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("text,label\n", "no rows"),
+        ("text,label\nhello,\nthere,  \n", "answer to compare with"),
+        ("question,kind\nhello,toy\n", "no column"),
+        ("", "empty"),
+    ],
+)
+def test_a_file_that_cannot_be_judged_on_is_refused_before_a_job_starts(
+    ctx: Context, tmp_path: Path, text: str, said: str
+) -> None:
+    run = _run(ctx)
+    (tmp_path / "fresh.csv").write_text(text)
+    with pytest.raises(BadInput, match=said):
+        evaluate_model(run.id, path="fresh.csv", ctx=ctx)
+    assert len(ctx.store.jobs.find()) == 1
+
+
 def test_a_benchmark_without_its_library_says_what_to_install(
     ctx: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:

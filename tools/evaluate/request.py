@@ -8,7 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tools.context import Context
-from tools.datasets.manifest import read_manifest
+from tools.datasets.answers import answerable, no_answers
+from tools.datasets.manifest import Manifest, read_manifest
+from tools.datasets.records import map_file
 from tools.errors import BadInput, Conflict, NotFound, Unavailable
 from tools.evaluate.judgement import Judgement
 from tools.evaluate.report import EvaluationReport, from_judgement
@@ -53,8 +55,8 @@ def evaluate(ctx: Context, job: str, wish: Wish) -> EvaluationReport:
     Raises:
         NotFound: There is no such run.
         Conflict: The run has no result to judge, or the other run learned something else.
-        BadInput: A slice is asked for without a file to take its column from, or the pattern or
-            the metric cannot be used.
+        BadInput: A slice is asked for without a file to take its column from, the file cannot be
+            judged on, or the pattern or the metric cannot be used.
         Unavailable: The benchmark needs a part that is not installed.
     """
     training = finished_training(ctx, job)
@@ -170,6 +172,8 @@ def _spec(ctx: Context, training: JobRecord, wish: Wish) -> EvaluationSpec:
     plan = training.training
     result_of(ctx, training)
     manifest = read_manifest(ctx.settings.dataset_folder(plan.dataset))
+    if wish.path:
+        _look_at(resolve_input(ctx, wish.path), manifest, plan.objective)
     return EvaluationSpec(
         job=training.id,
         dataset=plan.dataset,
@@ -183,6 +187,17 @@ def _spec(ctx: Context, training: JobRecord, wish: Wish) -> EvaluationSpec:
         benchmark=str(resolve_input(ctx, wish.benchmark)) if wish.benchmark else None,
         seed=plan.seed,
     )
+
+
+def _look_at(path: Path, manifest: Manifest, objective: str) -> None:
+    """Refuse a file at once that the job could not judge on.
+
+    Raises:
+        BadInput: It cannot be read as the training data was, or none of its rows has an answer.
+    """
+    # Rewards judge what is said; no answer is expected.
+    if not any(objective == "grpo" or answerable(row) for row in map_file(path, manifest)):
+        raise no_answers()
 
 
 def _rival(ctx: Context, training: JobRecord, against: str) -> str:

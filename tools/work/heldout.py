@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from tools.datasets.answers import answerable, no_answers
 from tools.datasets.choose import choose
 from tools.datasets.manifest import Manifest, SplitName
 from tools.datasets.opening import open_source
 from tools.datasets.prepare import map_file
-from tools.errors import BadInput
-from tools.work.encode import answer_of, messages_of
+from tools.work.encode import messages_of
 from tools.work.overlap import Overlap
 
 Row = dict[str, Any]
@@ -109,10 +109,7 @@ def held_out(
     training = [] if keep_trained else [manifest.split_file(folder, "train"), *also_trained]
     clean, excluded, unusable = _sift(every_row(), training, prompts_alone, scratch)
     if not clean and not excluded:
-        raise BadInput(
-            "None of these rows has an answer to compare with.",
-            hint="Name a file with the same columns as the training data, answers included.",
-        )
+        raise no_answers()
     if limit is not None and limit < len(clean):
         rng = np.random.default_rng(seed)
         clean = sorted(rng.choice(clean, size=limit, replace=False).tolist())
@@ -197,22 +194,6 @@ def _looked_over(rows: HeldOut, training: Sequence[Path]) -> HeldOut:
     return replace(
         rows, near=frozenset(near), repeats=frozenset(repeats), fingerprint=content.hexdigest()
     )
-
-
-def answerable(row: Row) -> bool:
-    """Return whether a row says what would be right."""
-    if "tags" in row:
-        return bool(row["tags"])
-    if "text" in row:
-        return bool(str(row["text"] or "").strip())
-    if "chosen" in row:
-        better, worse = (
-            "".join(str(m["content"] or "") for m in row[name] or ()).strip()
-            for name in ("chosen", "rejected")
-        )
-        # Two equal answers leave nothing to prefer.
-        return bool(better) and bool(worse) and better != worse
-    return bool(answer_of(row).strip())
 
 
 def other_columns(path: Path, manifest: Manifest) -> tuple[str, ...]:
