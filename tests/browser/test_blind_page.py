@@ -86,6 +86,8 @@ def test_a_judge_comes_back_to_where_they_were_and_typing_casts_no_vote(
     seeds.answered(scripted.home, job, PAIRS)
     page = open_page(scripted.url, NARROW)
     ballot = begin(page, job, "Cleo")
+    name, button = (page.locator(at).bounding_box() for at in ("#voter", "#begin-blind"))
+    assert button["y"] - name["y"] - name["height"] < 40, "the button stands right below the name"
     page.locator("#prompt textarea").press("1")
     wait_done(ballot, 0)
     ballot.get_by_role("button", name="2 is better").click()
