@@ -10,6 +10,7 @@ from tools.diagnose import streams
 from tools.diagnose.diagnose import report_on
 from tools.diagnose.evidence import Run
 from tools.diagnose.names import metric_row, read_settings_document
+from tools.diagnose.rates import rate_of
 
 LINEAR = [2.0 - 0.02 * i for i in range(30)]
 
@@ -138,3 +139,42 @@ def test_values_of_another_type_are_passed_over() -> None:
     assert run.judged == {"accuracy": 0.5, "expected": {}} or run.judged == {"accuracy": 0.5}
     assert run.samples[0]["stopped"] is False
     assert run.saved == {0}
+
+
+def test_the_progress_and_the_times_of_other_trainers_are_read() -> None:
+    rows = [{"current_steps": i, "total_steps": 400, "loss": 2 - i / 50} for i in range(1, 30)]
+    assert _run(rows).done_share == 29 / 400
+    rows = [{"step": i, "eval_loss": 1.0, "eval_runtime": 9.5} for i in range(10, 110, 10)]
+    run = _run([*rows, {"train_runtime": 110.0, "train_loss": 1.3, "step": 100}])
+    assert run.timing == {"train_s": 110.0}
+    assert "eval_dominates" in _codes(run)
+
+
+def test_an_attempt_after_which_the_run_went_on_is_no_failure() -> None:
+    attempt = {"kind": "attempt", "number": 2, "changes": {"batch_size": [8, 4]},
+               "reason": "CUDA out of memory"}  # fmt: skip
+    ended = {"kind": "state", "state": "succeeded", "reason": ""}
+    losses = [2.0, 1.4, 1.2, 1.1, 1.05, 1.02, 1.01, 1.0]
+    assert _codes(_run([*_steps(losses[:3]), attempt, *_steps(losses), ended])) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "far_below"),
+    [
+        ({"learning_rate": 1e-5}, False),
+        ({"learning_rate": 1e-5, "method": "lora", "model": "x/y-7b"}, True),
+        ({"learning_rate": 1e-5, "method": "lora", "model": "x/y-7b", "objective": "orpo"}, False),
+        ({"learning_rate": 1e-9}, True),
+    ],
+)
+def test_what_is_usual_depends_on_method_and_objective_where_they_are_known(
+    settings: dict[str, Any], far_below: bool
+) -> None:
+    assert (rate_of(_run([], **settings)).surely_below >= 10) is far_below
+
+
+def test_labels_learned_to_a_small_loss_are_no_leak() -> None:
+    events = _steps([0.7 * 0.8**i for i in range(14)])
+    events += [e | {"loss": None, "eval_loss": e["loss"] * 1.1} for e in events]
+    assert _codes(_run(events)) == []
+    assert _codes(_run(events, objective="text")) == ["leakage"]

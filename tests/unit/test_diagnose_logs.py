@@ -115,3 +115,25 @@ def test_lines_too_long_for_a_log_are_cut_before_rules_read_them(ctx: Context) -
 
 def test_bars_that_overwrite_their_line_end_lines() -> None:
     assert end_of("10%\r20%\r\nCUDA").split("\n") == ["10%", "20%", "CUDA"]
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ("loss is stuck at 0.0", "zero_loss"),
+        ("the loss is stuck at 2.3", "lr_too_low"),
+        ("it says 'billing' for everything", "class_collapse"),
+        ("my accuracy is 100 %, too good?", "leakage"),
+        ("the process was killed", "oom_ram"),
+        ("it answers nothing, just blank text", "template_mismatch"),
+        ("after int4 export the answers are rubbish", "quantisation_loss"),
+        ("my graphics card is idle most of the time", "loader_bound"),
+        ("results are poor", None),
+        ("no test steps beforehand, go straight in", None),
+        ("I forgot to say: keep duplicates", None),
+    ],
+)
+def test_words_of_people_name_a_symptom(ctx: Context, said: str, code: str | None) -> None:
+    report = diagnose(ctx, question=said)
+    assert _codes(report)[:1] == ([code] if code else [])
+    assert report.asks

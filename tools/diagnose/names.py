@@ -38,6 +38,7 @@ _METRIC_NAMES = {
     "trainer/global_step": "step",
     "_step": "step",
     "steps": "step",
+    "current_steps": "step",
     "iter": "step",
     "iteration": "step",
     "epochs": "epoch",

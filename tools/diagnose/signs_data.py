@@ -107,7 +107,10 @@ def _too_good(run: Run) -> Iterator[Suspicion]:
         return
     last = evals.last_value
     if last < 0.12 and evals.fall > 0.9 and last < 2.5 * max(loss.last, 0.01):
-        long = (run.spec.get("objective") or "text") in ("text", "chat")
+        objective = run.spec.get("objective")
+        if objective is None and loss.first < 1.5:
+            return  # may be labels or other short answers, which are learned this well
+        long = objective in ("text", "chat")
         yield suspect(
             "leakage",
             0.75 if long else 0.6,

@@ -19,8 +19,8 @@ _FEW = 20
 def too_little(run: Run) -> Iterator[Suspicion]:
     """A loss that hardly moved: the rate too low, or too little training."""
     loss, rate = run.loss, rate_of(run)
-    if not loss or run.not_finite or frozen(run):
-        return
+    if not loss or run.not_finite or frozen(run) or run.spec.get("objective") == "grpo":
+        return  # the loss of rewards is about nought at all times
     yield from _hardly_begun(run)
     if len(loss) < 4:
         return
@@ -30,7 +30,9 @@ def too_little(run: Run) -> Iterator[Suspicion]:
         return
     below = rate.surely_below
     if below >= _FAR_BELOW and fall < 0.35 + 0.5 * loss.noise:
-        confidence = ramp(below, _FAR_BELOW, 100, 0.75, 0.95) - (0.2 if fall > 0.2 else 0)
+        confidence = ramp(below, _FAR_BELOW, 50, 0.45, 0.95) - (0.2 if fall > 0.2 else 0)
+        # A curve that fell and then levelled off was moved by its steps.
+        confidence -= 0.3 if fall > 0.05 and loss.half_way > 0.8 else 0.0
         yield suspect(
             "lr_too_low",
             confidence,

@@ -173,7 +173,9 @@ def _all_text(run: Run) -> str:
     parts = [end_of(run.log)]
     parts += [str(f.get("message", "")) for f in run.failures]
     parts += [message for _, message in run.warnings]
-    parts += [str(attempt.get("reason", "")) for attempt in run.attempts]
+    if run.state in ("failed", "lost"):
+        # Otherwise it went on after each attempt.
+        parts += [str(attempt.get("reason", "")) for attempt in run.attempts]
     parts.append(run.question)
     return "\n".join(parts)
 

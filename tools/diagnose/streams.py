@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.diagnose.evidence import Run
-from tools.diagnose.names import metric_row, read_settings_document
+from tools.diagnose.names import as_number, metric_row, read_settings_document
 from tools.diagnose.typed import fitting
 from tools.errors import BadInput
 
@@ -104,7 +104,7 @@ def _add_event(run: Run, document: dict[str, Any]) -> None:
     payload = document.get("payload")
     fields = {**document, **payload} if isinstance(payload, dict) else dict(document)
     if not isinstance(kind, str):
-        kind = "metrics" if metric_row(fields) else ""
+        kind = "metrics" if metric_row(fields) or "train_runtime" in fields else ""
     reader = _READERS.get(kind)
     if reader is None:
         run.unread += 1
@@ -115,6 +115,11 @@ def _add_event(run: Run, document: dict[str, Any]) -> None:
 
 
 def _metrics(run: Run, fields: dict[str, Any]) -> None:
+    if fields.get("total_steps"):
+        _progress(run, {"done": fields.get("current_steps"), "total": fields["total_steps"]})
+    whole = as_number(fields.get("train_runtime"))
+    if whole:
+        run.timing.setdefault("train_s", whole)
     row = metric_row(fields)
     if row:
         row["step"] = int(row["step"]) if "step" in row else len(run.steps) + 1

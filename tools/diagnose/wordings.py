@@ -63,9 +63,11 @@ SIGNS: tuple[Sign, ...] = (
           r"(?:401|403) (?:Client Error|Forbidden|Unauthorized)(?![^\n]*(?:wandb|mlflow|github|"
           r"pypi|docker|comet|neptune))|"
           r"must (?:be authenticated|have access to it)|may be read only with its owners|"
-          r"accept the (?:licen[cs]e|conditions)|Invalid user(?:name)? (?:token|or password)|"
-          r"not a valid model identifier[^\n]*(?:private|token)",
+          r"accept the (?:licen[cs]e|conditions)|Invalid user(?:name)? (?:token|or password)",
           0.95, "The model's owners let only those download it who accepted its licence."),
+    _sign("gated_model",
+          r"not a valid model identifier[^\n]*|If this is a private repository", 0.55,
+          "The name of the model is wrong, or the model is private or gated."),
     _sign("disk_full",
           r"No space left on device|Errno 28\b|\bENOSPC\b|Disk quota exceeded|\bEDQUOT\b|"
           r"database or disk is full|disk that holds[^\n]*is full|"

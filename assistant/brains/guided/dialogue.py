@@ -17,7 +17,7 @@ from assistant.brains.guided.repairs import filled_in
 from assistant.brains.guided.runs import named_jobs
 from assistant.brains.guided.slots import find_path, named_paths, training_values
 from assistant.brains.guided.steps import plan_wish
-from assistant.brains.guided.trouble import offer_of
+from assistant.brains.guided.trouble import offer_of, tells_a_trouble
 from assistant.brains.guided.understand import (
     is_deferred,
     names_a_term,
@@ -141,7 +141,7 @@ def _possible(wish: Wish, offered: Offered) -> bool:
 def _grounded(view: View, wishes: Sequence[Wish]) -> list[Wish]:
     """Read wishes in the light of what there is: without runs `is it good?` means the data."""
     found: list[Wish] = []
-    if _shows_a_log(view, wishes):
+    if _shows_a_log(view, wishes) or tells_a_trouble(view, wishes):
         return [Wish("diagnose", 3.0, view.said.plain)]
     live = any(job["state"] in ("running", "queued") for job in view.jobs)
     for wish in wishes:
@@ -228,10 +228,11 @@ def _finish(view: View, plan: dict[str, Any]) -> Decision:
     memo = {**_kept(view), **plan.get("memo", {})}
     if near := replies.near_name(view, view.now[-1]):
         memo["near"] = near
-    if view.now[-1].name == "diagnose_run" and view.now[-1].ok:
-        memo.pop("offer", None)
-        if offer := offer_of(view, view.now[-1]):
-            memo["offer"] = offer
+    for done in view.now:
+        if done.name == "diagnose_run" and done.ok:
+            memo.pop("offer", None)
+            if offer := offer_of(view, done):
+                memo["offer"] = offer
     if all(done.ok for done in view.now):
         memo.pop("need", None)
     for done in view.now:

@@ -3,31 +3,63 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from assistant.brains.guided.patterns import phrase
 from assistant.brains.guided.plan import Offered, Plan
+from assistant.brains.guided.rules import is_question
 from assistant.brains.guided.runs import find_job, named_jobs
 from assistant.brains.guided.slots import Args, named_paths, only_offered
 from assistant.brains.guided.starting import plan_start
 from assistant.brains.guided.talk import NO_TROUBLE_SEEN
 from assistant.brains.guided.view import Done, View
 from assistant.brains.guided.wishes import Wish
+from tools.diagnose.words import is_complaint, names_a_cause, quotes_an_error
 
 _LOG_FILE = re.compile(r"\.(?:log|txt|out|err)$", re.I)
 _STATE_FILE = re.compile(r"\.jsonl?$", re.I)
 _AFTER_THE_WORD = re.compile(
     r"(?is)\b(?:log|traceback|error|output|message|this|following|got|says?|shows?)\b[^\n:]{0,40}:\s*(\S.{12,})$"
 )
+_ORDER_OR_QUESTION = re.compile(
+    r"^(?:(?:please|now|then|ok|so|and) )*(?:do not|don't|never|keep|what|which|who|"
+    r"how (?!come)|should|shall|can|could|"
+    r"would|will|do|does|explain|define|is there|are there|let's|let us|i want|i would|i'd|"
+    r"export|convert|merge|quanti\w+|resume|continue|evaluate|judge|measure|test|try|ask|show|list|"
+    r"compare|train|tune|teach|make|give|use|set|start|run|stop|cancel|delete|look)\b"
+)
+_ASKS_WHAT_IT_IS = re.compile(r"\b(?:means?|terms?|called|definition|explain|tell me)\b")
 _MOST_LOG = 20_000
 _FAILED = ("failed", "lost", "interrupted")
 _LIVE = ("running", "queued")
 
 
+def tells_a_trouble(view: View, wishes: Sequence[Wish]) -> bool:
+    """Whether the words complain of something the diagnosis knows, though they name other things.
+
+    An export that is worse than before, or a resume that ends in an error, is a trouble and no
+    wish to export or to resume. Orders and questions about the field stay what they are.
+    """
+    intents = {wish.intent for wish in wishes}
+    words = view.said.plain
+    if view.waiting or _ORDER_OR_QUESTION.search(words):
+        return False
+    if not intents:
+        return is_complaint(words) or quotes_an_error(view.typed)
+    if intents <= {"resume", "show", "models"}:
+        return quotes_an_error(view.typed)
+    asks = is_question(words) or _ASKS_WHAT_IT_IS.search(words)
+    if asks or ("evaluate" in intents and words.rstrip().endswith("?")):
+        return False
+    return intents <= {"try", "explain", "evaluate", "export"} and names_a_cause(words)
+
+
 def diagnose(view: View, wish: Wish, offered: Offered) -> Plan:
     """Ask what is wrong, with the run, the log or the words there are."""
     args = only_offered(_evidence(view, wish), offered["diagnose_run"])
-    if not args or (set(args) == {"question"} and not phrase("SYMPTOM").search(view.said.plain)):
+    told = phrase("SYMPTOM").search(view.said.plain) or is_complaint(view.typed)
+    if not args or (set(args) == {"question"} and not told):
         return Plan(reply=NO_TROUBLE_SEEN)
     memo = {"job": args["job"]} if "job" in args else {}
     return Plan(calls=[("diagnose_run", args)], memo=memo)
