@@ -5,25 +5,19 @@ The failures are injected: torch is made to say what it says when memory is gone
 
 from __future__ import annotations
 
-import errno
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.jobs_factory import ROWS, TAGS, make_dataset, make_spec, make_spec_alone
-from tools.context import Context, utc_now
+from tests.integration.jobs_here import job_here, small_run, told_by
+from tests.jobs_factory import ROWS, TAGS, make_spec_alone
+from tools.context import Context
 from tools.errors import Refused
-from tools.history.events import Warned
-from tools.history.spec import TrainingSpec
-from tools.history.store import Store
-from tools.work import load, outcome, probe, train
+from tools.work import outcome, probe, train
 from tools.work.ladder import OutOfMemory, rungs
-from tools.work.objectives import preference, supervised
-from tools.work.proposals import proposal
+from tools.work.objectives import supervised
 from tools.work.recipe import Recipe
 from tools.work.report import Job
 
@@ -49,16 +43,9 @@ def job(ctx: Context, material: Path) -> Callable[..., Job]:
     """Make a job that runs in this process."""
 
     def make(objective: str = "prompt_completion", **changes: Any) -> Job:
-        values = {"batch_size": 8, "max_steps": 8, "eval_steps": 4, "save_steps": 4}
-        model = material / "models" / "stories260K"
-        spec = make_spec(
-            make_dataset(ctx, objective), model, **values | {"may_change": MAY_CHANGE} | changes
+        return job_here(
+            ctx, small_run(ctx, material, objective, **{"may_change": MAY_CHANGE} | changes)
         )
-        record = ctx.store.jobs.create(spec, name="here")
-        ctx.store.jobs.set_state(record.id, "running")
-        ctx.settings.job_folder(record.id).mkdir(parents=True)
-        store = Store.open_as_worker(ctx.settings.database, clock=utc_now)
-        return Job(ctx.store.jobs.get(record.id), ctx.settings, store)
 
     return make
 
@@ -79,14 +66,6 @@ def _rows(batch: Any) -> int:
     return len(batch["row_lengths"] if "row_lengths" in batch else batch["input_ids"])
 
 
-def _told(job: Job) -> tuple[list[dict[str, Any]], dict[int, float]]:
-    job.flush()
-    events = job.store.jobs.events(job.id)
-    attempts = [e.payload for e in events if e.kind == "attempt"]
-    metrics = [e.payload for e in events if e.kind == "metrics"]
-    return attempts, {m["step"]: m["loss"] for m in metrics if m["loss"] is not None}
-
-
 @pytest.mark.parametrize("room", [4, 2])
 def test_the_probe_finds_a_batch_that_fits_and_the_losses_are_the_same(
     job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, room: int
@@ -96,14 +75,14 @@ def test_the_probe_finds_a_batch_that_fits_and_the_losses_are_the_same(
     _no_room_above(monkeypatch, room)
     tight = job()
     told = train.run(tight)["notice"]
-    attempts, losses = _told(tight)
+    attempts, losses = told_by(tight)
     assert 1 <= len(attempts) <= 2
     last = attempts[-1]["changes"]
     assert last["batch_size"][1] <= room
     assert last["batch_size"][1] * last["gradient_accumulation"][1] == 8
     assert "did not fit" in attempts[0]["reason"]
     assert f"batch size 8 to {last['batch_size'][1]}" in told
-    expected = _told(easy)[1]
+    expected = told_by(easy)[1]
     assert losses.keys() == expected.keys()
     assert all(losses[step] == pytest.approx(expected[step], rel=0.02) for step in expected)
 
@@ -115,7 +94,7 @@ def test_memory_that_runs_out_later_goes_on_from_the_last_checkpoint(
     _no_room_above(monkeypatch, 4, from_step=probe.STEPS + 5)
     late = job()
     train.run(late)
-    attempts, losses = _told(late)
+    attempts, losses = told_by(late)
     assert len(attempts) == 1
     assert sorted(losses) == list(range(1, 9))
     phases = [e.payload for e in late.store.jobs.events(late.id, kinds=["phase"])]
@@ -132,95 +111,9 @@ def test_what_the_plan_does_not_allow_is_not_changed(
             train.run(stuck)
         assert refused.value.refused_by == "memory"
         assert "smaller model" in refused.value.hint
-        attempts, losses = _told(stuck)
+        attempts, losses = told_by(stuck)
         assert losses == {}
         assert {name for a in attempts for name in a["changes"]} <= set(allowed)
-
-
-def test_validation_that_needs_more_than_a_step_is_done_in_smaller_parts(
-    job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real, seen = supervised.trained_logits, list[int]()
-
-    def limited(model: Any, batch: Any) -> Any:
-        if not model.training:
-            seen.append(int(batch["input_ids"].numel()))
-            if seen[-1] > 300:
-                raise RuntimeError(_GONE)
-        return real(model, batch)
-
-    monkeypatch.setattr(supervised, "trained_logits", limited)
-    late = job(batch_size=4)
-    train.run(late)
-    attempts, losses = _told(late)
-    assert len(attempts) == 1
-    assert sorted(losses) == list(range(1, 9))
-    assert max(seen) > 300 >= seen[-1]
-
-
-@pytest.mark.parametrize("objective", ["dpo", "kto"])
-def test_what_the_base_makes_of_the_answers_comes_down_with_the_batch(
-    job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, objective: str
-) -> None:
-    real = preference.trained_logits
-
-    def limited(model: Any, batch: Any) -> Any:
-        if _rows(batch) > 8:
-            raise MemoryError
-        return real(model, batch)
-
-    monkeypatch.setattr(preference, "trained_logits", limited)
-    tight = job(objective, max_steps=2, eval_steps=2, save_steps=2)
-    train.run(tight)
-    attempts, losses = _told(tight)
-    assert len(attempts) == 1
-    assert attempts[0]["changes"]["batch_size"] == [8, 4]
-    assert sorted(losses) == [1, 2]
-
-
-def test_a_model_that_does_not_fit_ends_with_what_to_ask_for(
-    job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: Any, **__: Any) -> Any:
-        raise OSError(errno.ENOMEM, "Cannot allocate memory")
-
-    monkeypatch.setattr(load.AutoModelForCausalLM, "from_pretrained", full)
-    stuck = job(method="full", may_change=CHANGEABLE, learning_rate=1e-3)
-    with pytest.raises(OutOfMemory, match=r"The model .* did not fit") as refused:
-        train.run(stuck)
-    assert "smaller model" in refused.value.hint
-    assert _told(stuck) == ([], {})
-
-
-def test_only_protected_changes_that_need_less_are_proposed_with_their_prediction() -> None:
-    def predicted(spec: TrainingSpec, length: int) -> float:
-        return length / 512 + (1.0 if spec.method == "full" else 0.25) + spec.rank / 1600
-
-    spec = make_spec_alone(method="full", rank=16)
-    told = proposal(spec, predicted, 512)
-    assert "rows of at most 256 tokens (`--max-length 256`) (predicted 1.51 instead of 2.01" in told
-    assert "`--method lora` (predicted 1.26 instead of 2.01 GiB)" in told
-    assert "--rank" not in told
-    assert proposal(spec, lambda *_: 1.0, 512).startswith("Make a new plan with a smaller model")
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives out what it does not have")
-def test_memory_runs_out_as_an_error_before_the_kernel_kills() -> None:
-    code = """
-from tools.work import memory
-memory.memory_room_gib = lambda device: memory.memory_now_gib(device) + 0.25
-memory.fail_before_being_killed()
-kept = []
-try:
-    while sum(map(len, kept)) < 2**30:
-        kept.append(b"x" * 2**24)
-except MemoryError as error:
-    print(memory.is_about_memory(error), sum(map(len, kept)) < 0.3 * 2**30)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
-    )
-    assert done.stdout.split() == ["True", "True"], done.stderr[-500:]
 
 
 @pytest.mark.parametrize("objective", sorted(ROWS))
@@ -258,43 +151,20 @@ def test_a_run_killed_in_its_second_attempt_goes_on_with_that_attempt(
     doomed.flush()
     again = Job(doomed.record, doomed.settings, doomed.store)
     train.run(again)
-    attempts, losses = _told(again)
+    attempts, losses = told_by(again)
     assert len(attempts) == 1
     assert attempts[0]["changes"]["batch_size"] == [8, 4]
     phases = [e.payload for e in again.store.jobs.events(again.id, kinds=["phase"])]
     assert [p["note"] for p in phases if p["phase"] == "train"][-1] == "goes on from step 4"
-    expected = _told(easy)[1]
+    expected = told_by(easy)[1]
     assert losses == {step: pytest.approx(loss, rel=0.02) for step, loss in expected.items()}
-
-
-@pytest.mark.parametrize("room", [8, 0])
-def test_a_judgement_that_does_not_fit_is_made_in_parts_or_left_out_and_said(
-    job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, room: int
-) -> None:
-    asked: list[int] = []
-
-    def judge(job: Job, spec: Any, result: Path, batch: int) -> dict[str, Any]:
-        asked.append(batch)
-        if batch > room:
-            raise MemoryError
-        return {"verdict": "better"}
-
-    monkeypatch.setattr(outcome, "judge", judge)
-    monkeypatch.setattr(outcome, "judged_of", lambda *_: Warned(code="judged", message=""))
-    done = job(max_steps=2, eval_steps=2, save_steps=2)
-    told = train.run(done)["notice"]
-    done.flush()
-    warned = {e.payload["code"] for e in done.store.jobs.events(done.id, kinds=["warning"])}
-    assert asked == ([32, 8] if room else [32, 8, 1])
-    assert ("not_judged" in warned) == (room == 0)
-    assert ("better" in told) == (room == 8)
 
 
 def test_checkpointing_activations_changes_no_loss(job: Callable[..., Job]) -> None:
     plain, saving = job(max_steps=4), job(max_steps=4, gradient_checkpointing=True)
     train.run(plain)
     train.run(saving)
-    expected, found = _told(plain)[1], _told(saving)[1]
+    expected, found = told_by(plain)[1], told_by(saving)[1]
     assert found == {step: pytest.approx(loss, rel=1e-4) for step, loss in expected.items()}
 
 

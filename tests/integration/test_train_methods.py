@@ -10,18 +10,19 @@ from typing import Any
 
 import pytest
 
+from tests.integration.jobs_here import job_here
 from tests.jobs_factory import TAGS, make_dataset, make_spec
-from tools.context import Context, utc_now
+from tools.context import Context
 from tools.errors import Refused, ToolError, Unavailable
 from tools.history.jobs import JobRecord
-from tools.history.store import Store
-from tools.jobs.checkpoints import checkpoint_folders, latest_checkpoint
+from tools.jobs.checkpoints import HALF, checkpoint_folders, latest_checkpoint, read_checkpoint
+from tools.jobs.ending import CANCEL_FILE
 from tools.work import outcome, train
 from tools.work.batching import Batcher, GroupedOrder
 from tools.work.load import load_model, load_tokenizer
 from tools.work.objectives.supervised import summed_loss
 from tools.work.recipe import Recipe
-from tools.work.report import Job
+from tools.work.report import Cancelled, Job
 from tools.work.rows import encode_split
 from tools.work.template import template_hash
 
@@ -44,16 +45,8 @@ def tiny(material: Path) -> Path:
     return material / "models" / "stories260K"
 
 
-def _job(ctx: Context, spec: Any) -> Job:
-    record = ctx.store.jobs.create(spec, name="here")
-    ctx.store.jobs.set_state(record.id, "running")
-    ctx.settings.job_folder(record.id).mkdir(parents=True)
-    store = Store.open_as_worker(ctx.settings.database, clock=utc_now)
-    return Job(ctx.store.jobs.get(record.id), ctx.settings, store)
-
-
 def _train(ctx: Context, spec: Any) -> JobRecord:
-    job = _job(ctx, spec)
+    job = job_here(ctx, spec)
     train.run(job)
     job.flush()
     return ctx.store.jobs.get(job.id)
@@ -62,6 +55,16 @@ def _train(ctx: Context, spec: Any) -> JobRecord:
 def _losses(ctx: Context, record: JobRecord, name: str = "eval_loss") -> list[float]:
     events = ctx.store.jobs.events(record.id, kinds=["metrics"])
     return [e.payload[name] for e in events if e.payload[name] is not None]
+
+
+def _by_step(ctx: Context, record: JobRecord) -> dict[tuple[int, str], float]:
+    events = ctx.store.jobs.events(record.id, kinds=["metrics"])
+    return {
+        (e.payload["step"], name): e.payload[name]
+        for e in events
+        for name in ("loss", "eval_loss")
+        if e.payload[name] is not None
+    }
 
 
 def _reloaded_loss(ctx: Context, record: JobRecord) -> float:
@@ -111,12 +114,73 @@ def test_the_probe_changes_nothing(ctx: Context, tiny: Path) -> None:
 
 
 def test_going_on_from_the_last_step_trains_no_more(ctx: Context, tiny: Path) -> None:
-    job = _job(ctx, make_spec(make_dataset(ctx), tiny, max_steps=8, eval_steps=4, save_steps=4))
+    job = job_here(ctx, make_spec(make_dataset(ctx), tiny, max_steps=8, eval_steps=4, save_steps=4))
     for _ in range(2):
         train.run(job)
         job.flush()
     events = ctx.store.jobs.events(job.id, kinds=["metrics"])
     assert max(event.payload["step"] for event in events) == 8
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"method": "dora", "batching": "packed", "dropout": 0.1},
+        {"method": "qlora", "batching": "packed", "dropout": 0.1},
+        {"method": "full", "learning_rate": 1e-3, "optimizer": "adafactor", "batching": "grouped"},
+    ],
+    ids=lambda changes: str(changes["method"]),
+)
+def test_a_run_that_died_ends_bit_for_bit_like_one_that_was_left_alone(
+    ctx: Context, tiny: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    values = {"max_steps": 6, "eval_steps": 3, "save_steps": 2, "gradient_accumulation": 2}
+    spec = make_spec(make_dataset(ctx), tiny, **values | changes)
+    whole = _train(ctx, spec)
+    real, steps = Recipe.compute_loss, list[int]()
+
+    def dying(self: Recipe, *arguments: Any, **named: Any) -> Any:
+        steps.append(1)
+        # In the middle of the sixth step's two micro-batches.
+        if len(steps) == 12:
+            raise KeyboardInterrupt
+        return real(self, *arguments, **named)
+
+    monkeypatch.setattr(Recipe, "compute_loss", dying)
+    job = job_here(ctx, spec)
+    with pytest.raises(KeyboardInterrupt):
+        train.run(job)
+    job.flush()
+    again = Job(job.record, job.settings, job.store)
+    train.run(again)
+    again.flush()
+    died = ctx.store.jobs.get(job.id)
+    assert _by_step(ctx, died) == _by_step(ctx, whole)
+    (name,) = set(died.artifacts) & {"adapter", "model"}
+    weights = "adapter_model.safetensors" if name == "adapter" else "model.safetensors"
+    homes = [ctx.settings.home / record.artifacts[name] / weights for record in (died, whole)]
+    assert homes[0].read_bytes() == homes[1].read_bytes()
+
+
+def test_asked_to_stop_while_a_checkpoint_is_written_it_stops_within_two_steps(
+    ctx: Context, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Recipe.save_model
+    job = job_here(ctx, make_spec(make_dataset(ctx), tiny, max_steps=18))
+
+    def asked(self: Recipe, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        (job.folder / CANCEL_FILE).touch()
+        real(self, output_dir, _internal_call)
+
+    monkeypatch.setattr(Recipe, "save_model", asked)
+    with pytest.raises(Cancelled):
+        train.run(job)
+    folders = checkpoint_folders(job.folder)
+    assert all(read_checkpoint(folder) for folder in folders)
+    found = latest_checkpoint(job.folder, plan_hash=job.record.plan_hash)
+    assert found is not None
+    assert 6 <= found[1].step <= 8
+    assert not list((job.folder / "checkpoints" / HALF).glob("*"))
 
 
 def test_the_loss_is_that_of_transformers(ctx: Context, tiny: Path) -> None:
@@ -212,7 +276,7 @@ def test_a_loss_that_is_no_number_stops_the_run_with_its_cause(
 
 
 def test_more_memory_than_allowed_is_refused_before_the_long_run(ctx: Context, tiny: Path) -> None:
-    job = _job(ctx, make_spec(make_dataset(ctx), tiny))
+    job = job_here(ctx, make_spec(make_dataset(ctx), tiny))
     job.settings = job.settings.model_copy(update={"memory_limit_gib": 0.01})
     with pytest.raises(Refused, match="GiB") as refused:
         train.run(job)
@@ -232,7 +296,7 @@ def test_a_full_disk_while_checkpointing_keeps_the_last_good_checkpoint(
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Recipe, "save_model", full)
-    job = _job(ctx, make_spec(make_dataset(ctx), tiny, max_steps=18))
+    job = job_here(ctx, make_spec(make_dataset(ctx), tiny, max_steps=18))
     with pytest.raises(Unavailable, match="full") as told:
         train.run(job)
     assert "resume" in told.value.hint
