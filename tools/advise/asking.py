@@ -7,6 +7,7 @@ from typing import Any
 from tools.advise import ledger
 from tools.advise.machine_asked import machine_of
 from tools.advise.models import STARTER, catalogue_entry, hub_destination, resolve_model
+from tools.advise.naming import is_size
 from tools.advise.recommend import recommend
 from tools.advise.reports import RecommendationReport
 from tools.advise.situation import (
@@ -66,6 +67,8 @@ def recommend_for(
         data = DataFacts(format="unknown", task=_task_of(goal or ""), rows=1_000)
         notes.append("No data was named; 1,000 rows of ordinary length are assumed.")
     base = resolve_model(ctx, model, needs_weights=False) if model else None
+    if base and model and is_size(model):
+        notes.append(f"{model} is taken as {base.name}; name another of that size if you mean it.")
     if base is None and path and own and not machine.gpus and not licence:
         base = resolve_model(ctx, STARTER, needs_weights=False)
         notes.append(

@@ -38,7 +38,8 @@ def find(name: str, entries: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
     A name spelt as it is published means just that model, even where people call another one so.
     Words match where the person named no owner: `llama-3.1 405b` is
     `meta-llama/Meta-Llama-3.1-405B`. Of a base model and its instructed kin the latter is meant,
-    unless `base` is said.
+    unless `base` is said. A size alone, `8b`, means the listed model of that size that is proposed,
+    else the first instructed one.
     """
     known = list(entries)
     wanted = _plain(name)
@@ -53,6 +54,8 @@ def find(name: str, entries: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
         return (exact or called or plainly)[0]
     if "/" in name or not _core(name):
         return None
+    if is_size(name):
+        return _of_size(next(iter(_core(name))), known)
     base, tuned = "base" in _words(name), bool(_words(name) & _TUNED)
     same = [
         entry
@@ -61,6 +64,18 @@ def find(name: str, entries: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
     ]
     same.sort(key=lambda entry: _is_tuned(entry) == base)
     return same[0] if same else None
+
+
+def is_size(name: str) -> bool:
+    """Return whether a size is named and no model, such as `8b`."""
+    core = _core(name)
+    return len(core) == 1 and bool(_SIZE.fullmatch(next(iter(core))))
+
+
+def _of_size(size: str, known: list[dict[str, Any]]) -> dict[str, Any] | None:
+    of_size = [entry for entry in known if size in _words(_last(entry["name"]))]
+    of_size.sort(key=lambda entry: (not entry.get("suggest"), not _is_tuned(entry)))
+    return of_size[0] if of_size else None
 
 
 def nearest(name: str, entries: Iterable[dict[str, Any]], count: int = 3) -> list[str]:

@@ -79,7 +79,7 @@ class PlanShown(BaseModel):
         )
 
     def reasons(self) -> list[str]:
-        """Return the settings, the reasons for the choice, those for the settings, what differs."""
+        """Return the main settings, the reasons for the choice, and what would change it."""
         spec = self.spec
         rank = f"rank {spec['rank']}, " if "rank" in spec else ""
         epochs = "1 epoch" if spec["epochs"] == 1 else f"{spec['epochs']:g} epochs"
@@ -87,13 +87,17 @@ class PlanShown(BaseModel):
             f"   {rank}learning rate {spec['learning_rate']:g}, {epochs}, "
             f"{spec['effective_batch']} rows a step, up to {spec['max_length']} tokens a row"
         ]
-        told = {self.method, self.engine, "memory", "cost", "time", "parameters", "offload"}
-        choice = [reason for reason in self.why if reason.choice in told]
-        settings = [reason for reason in self.why if reason.choice not in told]
-        lines += [f"   - {r.choice}: {r.reason} [{r.source}]" for r in choice]
-        lines.append("   Each setting, and why:")
-        lines += [f"   - {r.choice}: {r.reason} [{r.source}]" for r in settings]
+        lines += [f"   - {r.choice}: {r.reason} [{r.source}]" for r in self.why if self._main(r)]
         return lines + [f"   {text}" for text in self.would_change]
+
+    def settings(self) -> list[str]:
+        """Return the reason for every single setting."""
+        return [f"   - {r.choice}: {r.reason} [{r.source}]" for r in self.why if not self._main(r)]
+
+    def _main(self, reason: ReasonShown) -> bool:
+        """Whether a reason is for the choice of the plan, not for one of its settings."""
+        about = {self.method, self.engine, "memory", "cost", "time", "parameters", "offload"}
+        return reason.choice in about
 
 
 class RecommendationReport(Report):
@@ -136,7 +140,10 @@ class RecommendationReport(Report):
         lines += [f"Nearest that fits: {plan.line()}" for plan in self.nearest]
         lines += [f"Not {r['what']}: {r['reason']} [{r['source']}]" for r in self.rejected[:4]]
         lines += [self._matrix_line(row) for row in self.matrix[:3]]
-        return "\n".join([*lines, *self.notes])
+        lines += self.notes
+        if self.plans:
+            lines += ["Each setting of the first plan, and why:", *self.plans[0].settings()]
+        return "\n".join(lines)
 
     @staticmethod
     def _matrix_line(row: dict[str, Any]) -> str:

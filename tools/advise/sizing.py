@@ -16,6 +16,7 @@ from tools.advise.hardware import Machine, with_useful_cards
 from tools.advise.machine_asked import machine_of
 from tools.advise.memory import Workload, estimate_memory
 from tools.advise.models import ModelInfo, resolve_model
+from tools.advise.naming import is_size
 from tools.advise.reports import AccuracyReport, EstimateReport, rounded
 from tools.advise.situation import DataFacts, facts_of
 from tools.context import Context
@@ -76,6 +77,10 @@ def estimate_for(ctx: Context, wish: Wish) -> EstimateReport:
     )
     data = facts_of(inspect_file(ctx, wish.path, sample_rows=0)) if wish.path else None
     notes = [*machine.notes, *([uneven] if uneven else [])]
+    if wish.model and is_size(wish.model):
+        notes.append(f"{wish.model} is taken as {base.name}; name another if you mean it.")
+    if len(machine.gpus) > 1 and wish.engine is None:
+        notes.append("This is for one of the cards; with zero3 or fsdp they share the weights.")
     work = _workload(wish, base, machine, _length(wish, base, data, notes))
     _check(wish, work, machine, notes)
     known = 1.0 if wish.described else ledger.correction(ctx, ledger.MEMORY)

@@ -21,7 +21,17 @@ from assistant.brains.guided.slots import (
 )
 from assistant.brains.guided.view import View
 from assistant.brains.guided.wishes import Wish
+from tools.advise.aims import aims_of
+from tools.advise.cards import places
+from tools.advise.models import catalogue_entry
 
+_OF_SIZE = re.compile(r"(?<![\w.])(\d{1,3}(?:\.\d+)?) ?(b|billion)\b(?! ?(?:rows|tokens|examples))")
+_LICENCES = re.compile(
+    r"\bcommercial\w*|\bsell\w*\b|\bapache(?: 2(?:\.0)?)?\b|\bmit\b|\bpermissive\w*|\bopen[- ]source\b"
+)
+_MODEL_FACT = re.compile(
+    r"\bonnx\b|\blicen[cs]\w*|\bcommercial\w*|\bgated\b|\bcontext (?:length|window)"
+)
 _LENS = phrase("LENS")
 _SYNTHETIC = phrase("SYNTHETIC")
 _OUR_ACCURACY = phrase("OUR_ACCURACY")
@@ -105,7 +115,9 @@ def _augmentation(plain: str) -> list[str]:
 def _advice_values(view: View) -> Args:
     values = training_values(view)
     plain = view.said.plain
-    if hardware := machines.find_hardware(plain):
+    if "model" not in values and (sized := _OF_SIZE.search(plain)):
+        values["model"] = f"{sized[1]}{sized[2][0]}"
+    if hardware := machines.find_hardware(plain) or _rented(plain):
         values["hardware"] = hardware
         of_the_machine = re.search(
             r"\d ?(?:gb|gigs?) (?:of )?(?:system |main )?(?:ram|memory)\b", plain
@@ -115,16 +127,42 @@ def _advice_values(view: View) -> Args:
     return values
 
 
+def _rented(plain: str) -> str | None:
+    """Return a service or a rented machine that is named, such as `colab`."""
+    return next((place.name for place in places() if place.name.strip(".") in plain.split()), None)
+
+
+def _licence(plain: str) -> str | None:
+    """Return what a model's licence shall allow."""
+    named = _LICENCES.search(plain)
+    if named is None:
+        return None
+    word = named[0]
+    return "commercial" if word.startswith(("commercial", "sell")) else (
+        "permissive" if word.startswith(("permissive", "open")) else word
+    )  # fmt: skip
+
+
+def _fact_of_model(view: View, offered: Offered) -> Plan | None:
+    """Look a listed model up where the question is about a fact of it, such as its licence."""
+    listed = catalogue_entry(str(training_values(view).get("model", "")))
+    if not listed or not _MODEL_FACT.search(view.said.plain):
+        return None
+    search = {"search": listed["name"].rpartition("/")[2]}
+    return Plan(calls=[("list_models", only_offered(search, offered["list_models"]))])
+
+
 def recommend(view: View, wish: Wish, offered: Offered) -> Plan:
     """Ask for advice on method and settings."""
+    if not named_paths(view) and (fact := _fact_of_model(view, offered)):
+        return fact
     values = _advice_values(view)
     values["target"] = machines.find_target(view.said.plain)
     values["goal"] = references.find_goal(view.said.plain)
     path = find_path(view)
-    if path is None and values["goal"] is None:
+    if values["goal"] is None and (path is None or aims_of(view.said.plain)):
         values["goal"] = " ".join(view.typed.split())[:300]
-    if re.search(r"\bcommercial\w*\b", view.said.plain):
-        values["licence"] = "commercial"
+    values["licence"] = _licence(view.said.plain)
     values.pop("method", None)
     args = only_offered({"path": path, **values}, offered["recommend_method"])
     offer = {
@@ -165,8 +203,9 @@ def models(view: View, wish: Wish, offered: Offered) -> Plan:
     values: Args = {}
     if memory := training_values(view).get("memory_gb"):
         values |= {"memory_gb": memory, "fits": True}
-    if re.search(r"\bcommercial\w*\b", view.said.plain):
-        values["licence"] = "commercial"
+    values["licence"] = _licence(view.said.plain)
+    if served := re.search(r"\b(?:onnx|gguf|llama\.?cpp|ollama)\b", view.said.plain):
+        values["target"] = "onnx-cpu" if served[0] == "onnx" else "gguf"
     return Plan(calls=[("list_models", only_offered(values, offered["list_models"]))])
 
 
@@ -176,7 +215,9 @@ def hardware(view: View, wish: Wish, offered: Offered) -> Plan:
 
 
 def explain(view: View, wish: Wish, offered: Offered) -> Plan:
-    """Look the question up in the guide."""
+    """Look the question up in the guide, or in the list where it is a fact of one model."""
+    if fact := _fact_of_model(view, offered):
+        return fact
     lines = [line for line in view.typed.splitlines() if not line.lstrip().startswith(">")]
     question = " ".join(" ".join(lines).split())[:1000] or wish.clause
     return Plan(calls=[("explain", {"question": question})])
