@@ -2,8 +2,9 @@
 
 Same model, tokens, rank, targets, learning rate, schedule and samples per update; each run is a
 process of its own, the trainers take turns, validation stands outside the clock. One thread. It
-goes on where it was stopped; `LUTHIER_ANEW=1` measures again. TRL stands in this environment; other
-peers in environments of their own below the folder that `LUTHIER_PEERS` names:
+goes on where it was stopped; `LUTHIER_ANEW=1` measures again, `LUTHIER_KEPT=1` only writes the
+table of what was measured. TRL stands in this environment; other peers in environments of their own
+below the folder that `LUTHIER_PEERS` names:
 
     llamafactory/   torch==2.13.0, then llamafactory==0.9.5; torchvision and torchaudio removed
     olive/          torch==2.13.0, then olive-ai==0.13.0 requests peft
@@ -33,11 +34,11 @@ _EVAL_STEPS = 7
 _OURS = "Luthier, same settings"
 _KINDS: dict[str, dict[str, Any]] = {
     "TRL at its defaults": {"trainer": "trl"},
-    "TRL, packing bfd": {"trainer": "trl", "options": {"packing": True, "max_length": 256}},
-    "LLaMA-Factory at its defaults": {"trainer": "llamafactory"},
-    "Olive at its defaults": {"trainer": "olive"},
     _OURS: {"trainer": "ours"},
+    "LLaMA-Factory at its defaults": {"trainer": "llamafactory"},
     "Luthier, recommended (rate × 2.5)": {"trainer": "ours", "learning_rate": 5e-3},
+    "Olive at its defaults": {"trainer": "olive"},
+    "TRL, packing bfd": {"trainer": "trl", "options": {"packing": True, "max_length": 256}},
 }
 _PEERS = ("llamafactory", "olive")
 _ONCE = ("TRL, packing bfd", "LLaMA-Factory at its defaults", "Olive at its defaults")
@@ -99,14 +100,15 @@ def compare(title: str, rows: list[Row], sizes: tuple[int, int], model: str, epo
             "rank": 8, "batch": 16, "epochs": epochs, "length": 256, "learning_rate": 2e-3,
             "eval_steps": _EVAL_STEPS,
         }  # fmt: skip
-        same = run({**fixed, "trainer": "encode", "into": folder}, place)
+        measures = "LUTHIER_KEPT" not in os.environ
+        same = run({**fixed, "trainer": "encode", "into": folder}, place) if measures else {}
         for turn in range(_TURNS):
             for name, kind in _KINDS.items():
                 if turn and name in _ONCE and "LUTHIER_ALL" not in os.environ:
                     continue
                 case = {**same, **kind, "seed": 17 + turn}
                 if (figures := remembered(title, name, turn, case, place)) is None:
-                    print(title, name, "is not installed", flush=True)
+                    print(title, name, "is not installed or not measured", flush=True)
                     continue
                 found[name].append(figures)
                 told = {k: v for k, v in figures.items() if k != "curve"}
@@ -115,9 +117,11 @@ def compare(title: str, rows: list[Row], sizes: tuple[int, int], model: str, epo
 
 
 def remembered(title: str, name: str, turn: int, case: Row, place: Path) -> Row | None:
-    """Return a run's figures, measured now or kept from before; None where it is not installed."""
+    """Return a run's figures, measured now or kept from before; None where there are none."""
     kept: dict[str, Any] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
     key = f"{title} | {name} | {turn}"
+    if "LUTHIER_KEPT" in os.environ:
+        return dict(kept[key]) if key in kept else None
     if key not in kept or "LUTHIER_ANEW" in os.environ:
         if case["trainer"] in _PEERS and not python_of(case["trainer"]).is_file():
             return None
@@ -173,7 +177,7 @@ def table(title: str, found: dict[str, list[Row]]) -> str:
     ours = [name for name, kind in _KINDS.items() if kind["trainer"] == "ours"]
     for name, runs in found.items():
         if not runs:
-            lines.append(f"| {name} | 0 | not installed | | | | | | |")
+            lines.append(f"| {name} | 0 | not measured | | | | | | |")
             continue
         against = [_against(runs, found[own]) if name not in ours else "" for own in ours]
         lines.append(
