@@ -182,3 +182,17 @@ def test_runs_that_are_not_alike_or_within_noise_say_nothing() -> None:
     equal = MeasuredRun("c", "lora", ALIKE, 2.02, 100.0)
     assert against_matrix((full, other, equal), "memory", "lora", "yes") is None
     assert against_matrix((full, equal), "nlp", "lora", "yes") is None
+
+
+def test_preferences_are_learned_at_a_tenth_of_the_rate() -> None:
+    plain = recommend(situation(model="qwen2.5 7b")).plans[0].spec["learning_rate"]
+    pairs = recommend(situation(kind="preference", model="qwen2.5 7b")).plans[0]
+    assert pairs.spec["learning_rate"] == pytest.approx(0.1 * plain)
+    assert any("tenth" in reason.reason for reason in pairs.why)
+
+
+def test_a_risk_of_the_compatibility_table_is_told_with_the_plan() -> None:
+    first = recommend(situation("8xA100 80GB", model="mixtral 8x7b")).plans[0]
+    risk = next(reason for reason in first.why if reason.choice == "risk")
+    assert "experts" in risk.reason
+    assert "qlora" not in {plan.method for plan in recommend(situation(model="mixtral")).plans}

@@ -9,15 +9,24 @@ from tools.advise.models import ModelInfo
 PRACTICE = "good practice (guide: good-practice)"
 QLORA_PAPER = "QLoRA, arXiv 2305.14314, §B.2"
 LORA_PAPER = "LoRA, arXiv 2106.09685, §7"
+GENTLE_PAPER = "DPO, arXiv 2305.18290, appendix B: 1e-6 for every weight"
+_GENTLE = frozenset({"dpo", "kto", "orpo", "grpo"})
+"""Objectives that start from a model which answers, and compare or reward its answers."""
 CARD = "the starter model's card"
 TINY = 50_000_000
 """Below this many parameters a model is tuned with far larger steps than the literature's."""
 
 
-def learning_rate(method: str, model: ModelInfo) -> tuple[float, Reason]:
+def learning_rate(
+    method: str, model: ModelInfo, objective: str = "prompt_completion"
+) -> tuple[float, Reason]:
     """Return the peak learning rate of AdamW with a cosine schedule."""
     n = model.parameters
     facts = facts_of_method(method)
+    if objective in _GENTLE and n >= TINY:
+        rate = 0.1 * learning_rate(method, model)[0]
+        why = f"{objective.upper()} moves a model that writes well already: a tenth of the usual"
+        return rate, Reason(f"learning rate {rate:g}", why, GENTLE_PAPER)
     if method != "full" and facts.rate != 1.0:
         rate = facts.rate * learning_rate("lora", model)[0]
         why = f"{facts.title} trains {facts.trains}: {facts.rate:g} times LoRA's steps"

@@ -152,7 +152,7 @@ def _threshold(asked: list[str], section: Section) -> float:
 
 
 def _about_matrix(question: str) -> bool:
-    return bool(re.search(r"\b(matrix|scenarios?|revisions?)\b", question.lower()))
+    return bool(re.search(r"\b(matrix|scenarios?|revisions?|editions?)\b", question.lower()))
 
 
 def _matrix_passages(question: str, asked: list[str]) -> list[Passage]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from tools.advise.arrange import Arrangement, Impossible, arrange
 from tools.advise.candidates import licence_problem, model_problem, reads_too_little, suggested
+from tools.advise.clashing import clashes_of
 from tools.advise.comparing import why_not, would_change
 from tools.advise.evidence import facts_of_method, method_facts
 from tools.advise.figures import Reason
@@ -185,6 +186,13 @@ def _one(situation: Situation, model: ModelInfo, method: str) -> RankedPlan | Re
     spec, settings = settle(situation, model, method, found)
     duration = duration_of(situation, model, method, found, spec)
     score, why = weigh(situation, model, method, found, duration)
+    why += [
+        Reason(
+            "risk", f"{clash.reason}; safer: {clash.instead}", f"{clash.source} ({clash.versions})"
+        )
+        for clash in clashes_of(found.work, target=situation.target)
+        if clash.level == "warn"
+    ]
     return RankedPlan(
         model=model,
         method=method,

@@ -96,7 +96,16 @@ class PlanShown(BaseModel):
 
     def _main(self, reason: ReasonShown) -> bool:
         """Whether a reason is for the choice of the plan, not for one of its settings."""
-        about = {self.method, self.engine, "memory", "cost", "time", "parameters", "offload"}
+        about = {
+            self.method,
+            self.engine,
+            "memory",
+            "cost",
+            "time",
+            "parameters",
+            "offload",
+            "risk",
+        }
         return reason.choice in about
 
 

@@ -69,7 +69,10 @@ def _rates(situation: Situation, model: ModelInfo, method: str, found: Arrangeme
     if facts_of_method(method).rate != 1.0:
         advised = {name: value for name, value in advised.items() if name != "learning_rate"}
     decay, decay_why = defaults.weight_decay(method, rows, model)
-    rate, rate_why = _choice(wish, advised, "learning_rate", defaults.learning_rate(method, model))
+    rate, rate_why = _choice(
+        wish, advised, "learning_rate",
+        defaults.learning_rate(method, model, found.work.objective),
+    )  # fmt: skip
     passes, passes_why = _choice(wish, advised, "epochs", defaults.epochs(rows, model))
     patience = None if rows < 50 else 3
     if patience:

@@ -75,7 +75,9 @@ def _rates(draft: Draft, work: Workload) -> dict[str, Any]:
     """The method's own settings: rates, decay, and of an adapter its rank, scale and dropout."""
     request, model, method = draft.request, draft.model, work.method
     values: dict[str, Any] = {
-        "learning_rate": draft.pick("learning_rate", defaults.learning_rate(method, model)),
+        "learning_rate": draft.pick(
+            "learning_rate", defaults.learning_rate(method, model, work.objective)
+        ),
         "weight_decay": draft.pick(
             "weight_decay", defaults.weight_decay(method, draft.rows, model)
         ),
