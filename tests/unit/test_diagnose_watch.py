@@ -42,6 +42,11 @@ def test_a_plateau_memory_and_lost_speed_are_told() -> None:
     assert [a.name for a in _fed(_watch(), tokens_per_s=speeds)] == ["slow"]
 
 
+def test_lost_speed_is_told_late_in_a_long_run_too() -> None:
+    speeds = [1000.0] * 3000 + [100.0] * 14
+    assert [a.name for a in _fed(_watch(), tokens_per_s=speeds)] == ["slow"]
+
+
 def test_a_growing_training_loss_is_told() -> None:
     found = _fed(_watch(), loss=[2.0 - 0.02 * i for i in range(10)] + [5.0] * 6)
     assert [a.name for a in found] == ["rising_loss"]

@@ -56,3 +56,26 @@ READ_FROM: dict[Code, str] = {
     "gated_model": "the log, or `error`",
     "driver_mismatch": "the log, or `error`",
 }
+
+GATES: dict[str, dict[str, str]] = {
+    "labels": {
+        "rows": "Rows that are trained on.",
+        "trained_token_share": "Tokens that count in the loss, of those after a row's first.",
+        "rows_cut": "Rows that were longer than the limit.",
+        "rows_dropped": "Rows that hold nothing to learn and were left out.",
+        "rows_that_stop": "Share of the rows whose answer ends with a token that stops the model.",
+    },
+    "parity": {
+        "base_moved": "Largest relative difference of logits between base and tuned model; 0 means "
+        "that tuning has no effect.",
+        "merged_agreement": "Answers on which the merged and the tuned model agree.",
+        "merged_logit_error": "Largest relative difference of their logits.",
+        "merged_loss": "Held-out loss of the merged model; `merged_reference_loss` that of the "
+        "tuned one.",
+        "onnx_int4_agreement": "The same of the four-bit export; `onnx_fp32_…` and `onnx_fp16_…` "
+        "of the wider ones.",
+        "onnx_int4_loss": "Held-out loss of that export; `onnx_int4_reference_loss` that of the "
+        "tuned model.",
+    },
+}
+"""Gate → what it measures, as far as a diagnosis reads it."""

@@ -46,6 +46,7 @@ EXPLAINS: dict[Code, tuple[Code, ...]] = {
     "disk_full": ("bad_checkpoint",),
     "tokenizer_bound": ("loader_bound",),
     "gated_model": ("bad_checkpoint",),
+    "tiny_batch": ("class_collapse", "underfitting", "forgetting"),
     "underfitting": ("class_collapse",),
 }  # fmt: skip
 _BELOW = 0.82

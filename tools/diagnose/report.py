@@ -52,6 +52,8 @@ Code = Literal[
 CODES: tuple[Code, ...] = get_args(Code)
 SICK_FROM = 0.5
 """A run is called sick from this confidence on; weaker suspicions are not causes."""
+SURE_FROM = 0.6
+"""Below it a cause is said as a guess: words alone never reach it."""
 
 
 class Evidence(BaseModel):
@@ -188,7 +190,9 @@ class DiagnosisReport(Report):
     def _headline(self) -> str:
         subject = disarm(self.subject)
         if self.causes:
-            return f"{subject}: {self.causes[0].title[0].lower()}{self.causes[0].title[1:]}."
+            first = self.causes[0]
+            perhaps = "perhaps " if first.confidence < SURE_FROM else ""
+            return f"{subject}: {perhaps}{first.title[0].lower()}{first.title[1:]}."
         if self.healthy:
             return f"{subject} looks healthy: nothing in its evidence speaks for a fault."
         subject = subject.replace("This run", "this run")

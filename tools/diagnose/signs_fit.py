@@ -32,7 +32,7 @@ def too_little(run: Run) -> Iterator[Suspicion]:
     if below >= _FAR_BELOW and fall < 0.35 + 0.5 * loss.noise:
         confidence = ramp(below, _FAR_BELOW, 50, 0.45, 0.95) - (0.2 if fall > 0.2 else 0)
         # A curve that fell and then levelled off was moved by its steps.
-        confidence -= 0.3 if fall > 0.05 and loss.half_way > 0.8 else 0.0
+        confidence -= 0.3 if fall > 0.12 and loss.half_way > 0.8 and below < 100 else 0.0
         yield suspect(
             "lr_too_low",
             confidence,
@@ -57,7 +57,8 @@ def _hardly_begun(run: Run) -> Iterator[Suspicion]:
         return
     tuned, base = run.number("accuracy"), run.number("base_accuracy")
     learned = tuned is not None and base is not None and tuned >= base + 0.15
-    if learned or run.loss.last < 0.3 or run.loss.fall > 0.5:
+    much = 0.8 if seen is not None and seen < 0.9 else 0.5
+    if learned or run.loss.last < 0.3 or run.loss.fall > much:
         return
     part = f", {seen:.0%} of one pass over the rows" if seen is not None and seen < 1 else ""
     yield suspect(
@@ -122,7 +123,8 @@ def _too_short(
     yield suspect(
         "underfitting",
         min(confidence, 0.9),
-        f"The training loss is {end:.3g} after {start:.3g} and was still falling after "
+        f"The training loss is {end:.3g} after {start:.3g}"
+        f"{' and was still falling after' if linear or still else ' after'} "
         f"{run.total_steps} steps.{reached}",
         steps=[run.total_steps],
         start=start,

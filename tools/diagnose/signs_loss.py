@@ -151,6 +151,8 @@ def _rate_high(run: Run, confidence: float, words: str) -> Suspicion:
         steps=[run.loss.highest_step],
         learning_rate=rate.rate,
         usual=usual,
+        highest=run.loss.highest,
+        end=run.loss.last,
     )
 
 

@@ -174,6 +174,9 @@ def exports(run: Run) -> Iterator[Suspicion]:
             f"The {name} model does not say what the tuned one says"
             + (f": {'; '.join(words)}." if words else "."),
             agreement=agreement if isinstance(agreement, int | float) else None,
+            loss=loss if rose else None,
+            reference_loss=before if rose else None,
+            logit_error=error if far else None,
         )
         return
 

@@ -116,7 +116,14 @@ def stops(run: Run) -> Iterator[Suspicion]:
             stop_trained_share=trained,
             pad_token_id=_int(pad),
         )
-    yield suspect("untrained_stop", confidence, what, stop_trained_share=trained)
+    yield suspect(
+        "untrained_stop",
+        confidence,
+        what,
+        steps=[run.total_steps] if endless and run.total_steps else [],
+        stop_trained_share=trained,
+        answers_seen=float(seen) if endless else None,
+    )
 
 
 def _int(value: object) -> float | None:
@@ -152,8 +159,8 @@ def template(run: Run) -> Iterator[Suspicion]:
         yield suspect(
             "template_mismatch",
             0.95,
-            "The chat template of training is not the one "
-            "that the result was judged with: their hashes differ.",
+            "The chat template of training is not the one that the result was judged with: "
+            f"their hashes differ, {str(trained)[:12]} and {str(judged)[:12]}.",
         )
         return
     late = [s for s in run.samples if (s.get("step") or 0) > 0 or s.get("phase") == "evaluate"]

@@ -20,6 +20,8 @@ _FLAT_WITHIN = 0.002
 _NEAR_LIMIT = 0.95
 _SLOW_SHARE = 0.35
 _SLOW_WINDOW = 12
+_SPEEDS = 400
+"""Measurements of speed that are kept, so that a long run costs no more than a short one."""
 _GROWN = 2.0
 
 
@@ -53,7 +55,7 @@ class Watch:
         self._evals: list[tuple[int, float]] = []
         self._losses: deque[float] = deque(maxlen=40)
         self._first_losses: list[float] = []
-        self._speeds: list[float] = []
+        self._speeds: deque[float] = deque(maxlen=_SPEEDS)
         self._raised: set[str] = set()
 
     def see(self, event: StepMetrics) -> list[Alarm]:
@@ -158,8 +160,9 @@ class Watch:
         self._speeds.append(float(event.tokens_per_s or 0.0))
         if len(self._speeds) < 3 * _SLOW_WINDOW:
             return []
-        usual = median(self._speeds[_SLOW_WINDOW // 2 : -_SLOW_WINDOW])
-        now = median(self._speeds[-_SLOW_WINDOW:])
+        speeds = list(self._speeds)
+        usual = median(speeds[_SLOW_WINDOW // 2 : -_SLOW_WINDOW])
+        now = median(speeds[-_SLOW_WINDOW:])
         if now >= _SLOW_SHARE * usual:
             return []
         text = f"Training has slowed from {usual:,.0f} to {now:,.0f} tokens a second."

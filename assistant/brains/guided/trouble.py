@@ -30,6 +30,7 @@ _ORDER_OR_QUESTION = re.compile(
     r"compare|train|tune|teach|make|give|use|set|start|run|stop|cancel|delete|look)\b"
 )
 _ASKS_WHAT_IT_IS = re.compile(r"\b(?:means?|terms?|called|definition|explain|tell me)\b")
+_OF_MINE = re.compile(r"(?:my|our|the)\b")
 _MOST_LOG = 20_000
 _FAILED = ("failed", "lost", "interrupted")
 _LIVE = ("running", "queued")
@@ -50,7 +51,7 @@ def tells_a_trouble(view: View, wishes: Sequence[Wish]) -> bool:
     if intents <= {"resume", "show", "models"}:
         return quotes_an_error(view.typed)
     asks = is_question(words) or _ASKS_WHAT_IT_IS.search(words)
-    if asks or ("evaluate" in intents and words.rstrip().endswith("?")):
+    if asks or ("evaluate" in intents and words.endswith("?") and not _OF_MINE.match(words)):
         return False
     return intents <= {"try", "explain", "evaluate", "export"} and names_a_cause(words)
 
