@@ -218,6 +218,8 @@ def _loss(model: Any, ids: torch.Tensor, trained: int, *, whole: bool) -> torch.
 
 def main() -> int:
     """Answer one request."""
+    # PEFT imports it wherever it is installed, with torch's compiler behind it: two seconds.
+    sys.modules.setdefault("bitsandbytes", None)  # type: ignore[arg-type]
     torch.set_num_threads(1)
     json.dump(trace(json.load(sys.stdin)), sys.stdout)
     return 0
