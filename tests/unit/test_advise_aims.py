@@ -196,3 +196,20 @@ def test_a_risk_of_the_compatibility_table_is_told_with_the_plan() -> None:
     risk = next(reason for reason in first.why if reason.choice == "risk")
     assert "experts" in risk.reason
     assert "qlora" not in {plan.method for plan in recommend(situation(model="mixtral")).plans}
+
+
+def test_tags_for_a_text_model_file_are_planned_as_answers_and_that_is_told() -> None:
+    tagged = situation(kind="token_classification")
+    assert recommend(tagged).plans[0].spec["objective"] == "token_classification"
+    found = recommend(replace(tagged, target="onnx-cpu"))
+    assert found.plans[0].spec["objective"] == "prompt_completion"
+    assert any("entities as the answer" in note for note in found.notes)
+
+
+def test_long_plain_texts_are_parted_and_not_cut() -> None:
+    found = recommend(situation(kind="text", rows=12, p95=30_000))
+    assert found.plans[0].spec["max_length"] == 2_048
+    assert found.plans[0].model.billions > 3
+    assert not any("cut at" in note for note in found.notes)
+    short = recommend(situation(kind="text", rows=12, p95=2_000))
+    assert found.plans[0].duration.expected > 5 * short.plans[0].duration.expected

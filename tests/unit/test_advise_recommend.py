@@ -289,7 +289,8 @@ def test_a_run_of_days_is_said() -> None:
         ("kto", "kto"), ("named entity recognition", "ner"),
         ("question-answering", "qa"), ("sharegpt", "chat"), ("alpaca", "chat"),
         ("text-generation", "text"), ("summarisation", "summarization"), ("NER", "ner"),
-        ("poetry", "poetry"),
+        ("poetry", "poetry"), ("extractive question answering", "qa"),
+        ("entity extraction", "ner"), ("information extraction", "ner"),
     ],
 )  # fmt: skip
 def test_names_of_tasks_are_understood(name: str, kind: str) -> None:

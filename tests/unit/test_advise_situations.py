@@ -13,6 +13,7 @@ import pytest
 from tools.advise.capabilities import recommend_method
 from tools.advise.reports import PlanShown, RecommendationReport
 from tools.context import Context
+from tools.errors import BadInput
 
 FILE = Path(__file__).with_name("recommend_situations.toml")
 SITUATIONS: list[dict[str, Any]] = tomllib.loads(FILE.read_text(encoding="utf-8"))["situation"]
@@ -105,3 +106,9 @@ def test_the_nearest_that_fits_is_a_plan_apart(ctx: Context) -> None:
     assert report.nearest[0].model_size_b < 8
     assert report.nearest[0].base_model in report.notes[0]
     assert f"Nearest that fits: {report.nearest[0].method}" in report.text()
+
+
+def test_more_tokens_than_a_model_reads_are_refused(ctx: Context) -> None:
+    data = json.dumps({"format": "chat", "rows": 500, "p95_tokens": 300})
+    with pytest.raises(BadInput, match="reads at most 32768"):
+        recommend_method(described=data, model="qwen2.5 7b", max_length=100_000, ctx=ctx)

@@ -15,7 +15,7 @@ from tools.advise.models import ModelInfo
 from tools.advise.objectives import objective_of_kind
 from tools.advise.situation import Situation
 from tools.advise.spreading import Spread, spreads
-from tools.history.spec import Device, Optimizer, Precision
+from tools.history.spec import Device, Objective, Optimizer, Precision
 
 _HOPELESS = 1.15
 """Where the least costly way needs this much more than there is, the others are not looked at."""
@@ -113,13 +113,22 @@ def _arrange_at(
     )
 
 
+def objective_for(situation: Situation) -> Objective:
+    """Return what the data are trained with; a head for tags reaches no file of a text model."""
+    usual = objective_of_kind(situation.data.kind)
+    served = situation.target.partition("-")[0]
+    if usual == "token_classification" and served in {"onnx", "gguf"}:
+        return "prompt_completion"
+    return usual
+
+
 def lengths_for(situation: Situation, model: ModelInfo) -> list[int]:
     """Return the lengths to cut rows at, the roomiest first: a wish, or what the data ask for."""
     wished = situation.preferences.get("max_length")
     if wished:
-        return [int(wished)]
+        return [min(int(wished), model.context_length)]
     data = situation.data
-    least = -(-max(16, data.p95_tokens) // 32) * 32
+    least = -(-max(16, min(data.p95_tokens, data.row_tokens)) // 32) * 32
     wanted = [data.row_tokens, min(least, data.row_tokens)]
     return list(dict.fromkeys(min(length, model.context_length) for length in wanted))
 
@@ -184,7 +193,7 @@ def _works(
     base = Workload(
         shape=model.shape,
         method=method,
-        objective=objective_of_kind(situation.data.kind),
+        objective=objective_for(situation),
         classes=situation.data.label_count,
         batch=1,
         length=min(length, situation.data.max_tokens or length),

@@ -69,6 +69,12 @@ def recommend_for(
     base = resolve_model(ctx, model, needs_weights=False) if model else None
     if base and model and is_size(model):
         notes.append(f"{model} is taken as {base.name}; name another of that size if you mean it.")
+    longest = preferences.get("max_length")
+    if base and longest and longest > base.context_length:
+        raise BadInput(
+            f"{base.name} reads at most {base.context_length} tokens, not {longest}.",
+            hint=f"Use max_length {base.context_length} or less, or a model with a longer context.",
+        )
     if base is None and path and own and not machine.gpus and not licence:
         base = resolve_model(ctx, STARTER, needs_weights=False)
         notes.append(

@@ -106,5 +106,6 @@ def ideal_billions(situation: Situation) -> float:
 
 def reads_too_little(model: ModelInfo, situation: Situation) -> bool:
     """Whether the model's context is shorter than 19 of 20 rows, or than the wished length."""
-    wished = situation.preferences.get("max_length")
-    return model.context_length < int(wished or situation.data.p95_tokens)
+    data, wished = situation.data, situation.preferences.get("max_length")
+    needed = min(data.p95_tokens, data.row_tokens)
+    return model.context_length < int(wished or needed)

@@ -135,7 +135,9 @@ def _card_batch(model: ModelInfo) -> int | None:
 
 def _workload(draft: Draft, device: str) -> Workload:
     request, shape = draft.request, draft.model.shape
-    length = request.max_length or choose_max_length(draft.lengths, shape.context)
+    length = request.max_length or choose_max_length(
+        draft.lengths, shape.context, splits=draft.manifest.objective == "text"
+    )
     if request.max_length is None:
         kind = "counted with its tokenizer" if draft.lengths.measured else "judged from characters"
         longest = f"the longest row has {draft.lengths.longest} tokens, {kind}"

@@ -11,6 +11,8 @@ from tools.advise.models import ModelInfo
 
 _SAMPLE = 2_000
 _COLUMNS = ("prompt", "completion", "chosen", "rejected", "messages", "text", "tokens")
+PIECE_TOKENS = 2048
+"""Length of the pieces that plain texts are parted into, where they are longer."""
 _PER_MESSAGE = 6
 """Tokens that a chat template adds round one message, rounded up."""
 
@@ -77,10 +79,15 @@ def characters_per_token(vocabulary: int) -> float:
     return 3.6
 
 
-def choose_max_length(lengths: Lengths, context: int) -> int:
-    """Return a length that cuts no row, or only rare outliers; a multiple of 32."""
+def choose_max_length(lengths: Lengths, context: int, *, splits: bool = False) -> int:
+    """Return a length that cuts no row, or only rare outliers; a multiple of 32.
+
+    Args:
+        splits: Long rows are parted into pieces, as plain texts are: a usual length will do.
+    """
     outliers = lengths.longest > max(512, 2 * lengths.p99)
     wanted = lengths.p99 if outliers else lengths.longest
+    wanted = min(wanted, PIECE_TOKENS - 32) if splits else wanted
     return max(8, min(-(-int(wanted * 1.02 + 4) // 32) * 32, context))
 
 

@@ -47,6 +47,13 @@ def _of_objective(situation: Situation) -> list[str]:
     """What was named and is not what these data are trained with."""
     words = f"{situation.data.task} {situation.goal}".lower()
     notes = []
+    served = situation.target.partition("-")[0]
+    if situation.data.kind == "token_classification" and served in {"onnx", "gguf"}:
+        notes.append(
+            f"Tags beside tokens are trained through a head, which {situation.target} cannot hold: "
+            "give each row as a text with its entities as the answer. With the target hf the tags "
+            "train as they are."
+        )
     if re.search(r"\breward\b", words) and situation.data.kind == "preference":
         notes.append(
             "A reward model is not trained here; DPO learns from the same pairs directly and needs "
@@ -66,9 +73,12 @@ def _of_objective(situation: Situation) -> list[str]:
 
 def _of_length(situation: Situation, first: RankedPlan) -> list[str]:
     length, p95 = int(first.spec["max_length"]), situation.data.p95_tokens
-    if length >= p95:
+    if length >= p95 or situation.data.splits:
         return []
-    if situation.preferences.get("max_length"):
+    wished = situation.preferences.get("max_length")
+    if wished and length < int(wished):
+        return [f"{first.model.name} reads {length:,} tokens at most, not the {wished:,} you set."]
+    if wished:
         return [f"Rows are cut at the {length:,} tokens you set; one in twenty is over {p95:,}."]
     return [
         f"Rows are cut at {length:,} tokens, all that {first.model.name} reads; one in twenty has "

@@ -228,6 +228,9 @@ def _not_proposed(tried: set[object]) -> list[Rejected]:
 
 def _nothing_fits(situation: Situation, models: list[ModelInfo], result: Recommendation) -> str:
     """Say that nothing does, and plan the nearest that would: the largest model that fits."""
+    clash = next((r for r in result.rejected if "what works: " in r.reason), None)
+    if situation.model is None and clash:
+        return f"Nothing goes together here. What works: {clash.reason.partition('works: ')[2]}."
     if situation.model is None or not models:
         return (
             "Nothing in the catalogue meets all these needs; loosen the licence, the target or the "

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from tools.advise import defaults
-from tools.advise.arrange import Arrangement
+from tools.advise.arrange import Arrangement, objective_for
 from tools.advise.evidence import facts_of_method
 from tools.advise.figures import Reason
 from tools.advise.models import ModelInfo
-from tools.advise.objectives import objective_of_kind
 from tools.advise.situation import Situation
 
 WISH = "your wish"
@@ -59,7 +58,7 @@ def _of_model(situation: Situation, model: ModelInfo) -> Reason:
 
 
 def _of_objective(situation: Situation) -> Reason:
-    objective = objective_of_kind(situation.data.kind)
+    objective = objective_for(situation)
     return Reason(f"objective {objective}", _OBJECTIVES[objective], DATA)
 
 
@@ -163,6 +162,9 @@ def _length(situation: Situation, model: ModelInfo, method: str, found: Arrangem
     length, p95 = found.length, situation.data.p95_tokens
     if situation.preferences.get("max_length"):
         reason = Reason(f"max_length {length}", "you set it", WISH)
+    elif situation.data.splits and length < p95:
+        text = "longer texts are parted into pieces of this length; nothing is cut off"
+        reason = Reason(f"max_length {length}", text, "the trainer")
     elif length < p95:
         reason = Reason(f"max_length {length}", f"the longest {model.name} reads", "its config")
     else:

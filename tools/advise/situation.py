@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tools.advise.aims import Aim, aims_of
 from tools.advise.hardware import Machine
+from tools.advise.lengths import PIECE_TOKENS
 from tools.advise.measured import MeasuredRun
 from tools.advise.models import ModelInfo
 from tools.context import Context
@@ -20,7 +21,9 @@ from tools.history.spec import TrainingSpec
 
 _KINDS = (
     ("token_classification", ("token_class", "tagging", "bio_tag")),
-    ("ner", ("ner", "named_entit", "extract")),
+    ("ner", ("ner", "named_entit", "entit")),
+    ("qa", ("question_answer", "extractive_q")),
+    ("ner", ("extract",)),
     ("preference", ("preference", "dpo", "orpo", "rlhf", "chosen", "pairwise", "ranking")),
     ("kto", ("kto", "thumbs", "binary_feedback", "unpaired")),
     ("classification", ("classif", "sentiment", "intent", "label", "moderation")),
@@ -32,7 +35,9 @@ _KINDS = (
 )
 """Kinds of task, and what their names contain; the first that fits counts."""
 _KNOWN = frozenset({kind for kind, _ in _KINDS} | {"prompt_completion", "tool_calls"})
-_HOLDS_VERDICTS = frozenset({"preference", "kto"})
+_DECIDES = frozenset({"preference", "kto", "token_classification"})
+"""Formats that say by themselves how they are trained, whatever the task is called."""
+_PLAIN_TEXT = frozenset({"text", "raw_text", "language_modeling"})
 _STEP = 32
 
 
@@ -61,9 +66,9 @@ class DataFacts(BaseModel):
 
     @property
     def kind(self) -> str:
-        """The task, or what the format says of it; what holds verdicts is trained by them."""
+        """The task, or what the format says of it; verdicts and tags are trained as they are."""
         held = kind_of(self.format)
-        return held if held in _HOLDS_VERDICTS else kind_of(self.task or self.format)
+        return held if held in _DECIDES else kind_of(self.task or self.format)
 
     @property
     def known(self) -> bool:
@@ -72,11 +77,20 @@ class DataFacts(BaseModel):
 
     @property
     def row_tokens(self) -> int:
-        """Tokens to cut rows at so that ordinary ones are whole; a multiple of 32."""
+        """Tokens to cut rows at so that ordinary ones are whole; a multiple of 32.
+
+        Plain texts are not cut: the trainer parts them into pieces of this length.
+        """
         longest = self.max_tokens or int(1.25 * self.p95_tokens)
         if longest > max(512, 2 * self.p95_tokens):
             longest = self.p95_tokens
+        longest = min(longest, PIECE_TOKENS) if self.splits else longest
         return -(-max(16, longest) // _STEP) * _STEP
+
+    @property
+    def splits(self) -> bool:
+        """Whether long rows are parted into pieces, so that nothing of them is lost."""
+        return self.kind in _PLAIN_TEXT
 
     @property
     def mean_tokens(self) -> float:

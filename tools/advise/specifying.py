@@ -56,7 +56,10 @@ def spec_of(draft: Draft, work: Workload, accumulation: int) -> TrainingSpec:
         max_steps=request.max_steps,
         batch_size=work.batch,
         gradient_accumulation=accumulation,
-        max_length=request.max_length or choose_max_length(draft.lengths, model.context_length),
+        max_length=request.max_length
+        or choose_max_length(
+            draft.lengths, model.context_length, splits=manifest.objective == "text"
+        ),
         precision=work.precision,
         gradient_checkpointing=work.checkpointing,
         eval_steps=request.eval_steps or every,

@@ -22,7 +22,8 @@ def duration_of(
 ) -> Range:
     """Return seconds from start to verdict; 15 % of the rows are held out."""
     data, work = situation.data, found.work
-    rows = math.ceil(0.85 * data.rows)
+    pieces = max(1.0, data.mean_tokens / spec["max_length"]) if data.splits else 1.0
+    rows = math.ceil(0.85 * data.rows * pieces)
     per_step = spec["effective_batch"]
     steps = spec["max_steps"] or math.ceil(spec["epochs"] * math.ceil(rows / per_step))
     width = min(spec["max_length"], 1.2 * data.mean_tokens)
@@ -31,7 +32,7 @@ def duration_of(
         method=method,
         tokens=steps * per_step * width / work.gpus,
         micro_steps=steps * found.accumulation,
-        eval_tokens=6 * 0.15 * data.rows * width / work.gpus,
+        eval_tokens=6 * 0.15 * data.rows * pieces * width / work.gpus,
         checkpointing=work.checkpointing,
         device=work.device,
     )
