@@ -19,7 +19,7 @@ import torch
 from tools.errors import Refused
 from tools.history.events import GatePassed, SampleGenerated
 from tools.history.spec import TrainingSpec
-from tools.work.computing import computing
+from tools.work.computing import computing, inputs_as_they_are
 from tools.work.ladder import OutOfMemory, explained_memory
 from tools.work.memory import forget_peak, memory_peak_gib
 from tools.work.objectives import Objective
@@ -118,10 +118,11 @@ def _steps(
     for _ in range(STEPS):
         job.check_cancelled()
         began = time.monotonic()
-        with offloading(spec), computing(spec, model):
-            scores = objective.loss(model, batch)
-            loss = scores.total / max(1, scores.items)
-        loss.backward()
+        with inputs_as_they_are(spec, model):
+            with offloading(spec), computing(spec, model):
+                scores = objective.loss(model, batch)
+                loss = scores.total / max(1, scores.items)
+            loss.backward()
         losses.append(float(loss.detach()))
         _check_step(losses[-1], trained, gradient=objective.always_learns)
         optimiser.step()

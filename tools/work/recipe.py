@@ -20,6 +20,7 @@ from transformers import PrinterCallback, Trainer
 from tools.jobs.checkpoints import HALF
 from tools.jobs.ending import CANCEL_FILE
 from tools.work.batching import Examples, GroupedOrder
+from tools.work.computing import computing
 from tools.work.engines import agree, whole_weights
 from tools.work.forward import Batch, call_through, open_door
 from tools.work.methods import Allocation, extra_loss, saving_options
@@ -103,7 +104,8 @@ class Recipe(Trainer):
         model.eval()
         sums: dict[str, float] = {}
         total, count = 0.0, 0
-        with torch.no_grad(), self.compute_loss_context_manager():
+        spec = self._objective.spec
+        with torch.no_grad(), self.compute_loss_context_manager(), computing(spec, self.model):
             for batch in self._held_out_batches():
                 if agree((self._job.folder / CANCEL_FILE).exists())[0]:
                     return self._stop_here(was_training)

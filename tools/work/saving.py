@@ -44,4 +44,5 @@ def optimiser_of(spec: TrainingSpec, trained: list[Any]) -> torch.optim.Optimize
         return Adafactor(trained, scale_parameter=False, relative_step=False, **options)
     if spec.optimizer == "sgd":
         return torch.optim.SGD(trained, **options)
-    return torch.optim.AdamW(trained, **options)
+    # Fused: the other forms keep whole copies of what they update while they step.
+    return torch.optim.AdamW(trained, fused=True, **options)
