@@ -24,8 +24,11 @@ def jobs(view: View, wish: Wish, offered: Offered) -> Plan:
         "state": references.find_state(wish.clause),
         "limit": references.find_limit(wish.clause),
     }
-    if re.search(r"\b(?:best|worst|all|every|highest|lowest)\b", wish.clause) or (
-        args["state"] == "succeeded" and "good" in wish.clause
+    of_the_machine = re.search(r"\b(?:laptop|computer|pc|power|server|battery)\b", wish.clause)
+    if (
+        of_the_machine
+        or re.search(r"\b(?:best|worst|all|every|highest|lowest)\b", wish.clause)
+        or (args["state"] == "succeeded" and "good" in wish.clause)
     ):
         args.pop("state")
     return Plan(calls=[("list_jobs", only_offered(args, offered["list_jobs"]))])
@@ -74,6 +77,10 @@ def show(view: View, wish: Wish, offered: Offered) -> Plan:
 def evaluate(view: View, wish: Wish, offered: Offered) -> Plan:
     """Judge a run; where its worth is asked, show what is known of it first."""
     plan = with_job("evaluate", "evaluate_model", "judge", _evaluation_values)(view, wish, offered)
+    if plan.calls and re.search(
+        r"\b(?:un)?(?:forg[eo]t|learn)\w*\b|\babilit|\blos[et]\b", wish.clause
+    ):
+        plan.notes.append(talk.FORGETTING)
     soft = re.search(
         r"\b(?:worth|any good|how (?:good|well)|better|improv\w*|help|pay off|accuracy|verdict|score|perplexity|f1|metrics)\b",
         wish.clause,
@@ -90,10 +97,14 @@ def evaluate(view: View, wish: Wish, offered: Offered) -> Plan:
 def _evaluation_values(view: View) -> Args:
     paths = named_paths(view)
     limit = re.search(
-        r"\b(?:on|with|only|first|just) (?:the )?(?:first )?(\d+) (?:rows|examples|samples)\b",
+        r"\b(?:on|with|only|first|just|at most|up to) (?:the )?(?:first )?(\d+) (?:rows|examples|samples)\b"
+        r"|\b(\d+) (?:rows|examples|samples) (?:are|is|will|would|should|do|suffice|at most|max\w*|only)\b",
         view.said.plain,
     )
-    return {"path": paths[0] if paths else None, "limit": int(limit[1]) if limit else None}
+    return {
+        "path": paths[0] if paths else None,
+        "limit": int(limit[1] or limit[2]) if limit else None,
+    }
 
 
 def export_values(view: View) -> Args:
@@ -197,6 +208,12 @@ def compare(view: View, wish: Wish, offered: Offered) -> Plan:
         plan = Plan(calls=[("list_jobs", {})])
         plan.notes.append("There is only one run to look at; a comparison needs two.")
         return plan
+    rowwise = re.search(
+        r"\b(?:evaluate|judge|score|measure|test)\b.*\b(?:against|versus)\b", wish.clause
+    )
+    if rowwise and "against" in offered["evaluate_model"]:
+        args = {"job": wanted[0], "against": wanted[1]}
+        return Plan(calls=[("evaluate_model", args)], memo={"job": wanted[0]})
     return Plan(calls=[("compare_jobs", {"jobs": wanted})], memo={"job": wanted[0]})
 
 

@@ -17,7 +17,7 @@ from assistant.brains.guided.slots import (
     relative_values,
     training_values,
 )
-from assistant.brains.guided.starting import plan_start
+from assistant.brains.guided.starting import plan_start, run_again
 from assistant.brains.guided.steps import plan_wish
 from assistant.brains.guided.view import View
 from assistant.brains.guided.wishes import Wish
@@ -37,8 +37,8 @@ OF_TRAINING = frozenset(
 
 _WHAT_KIND = frozenset({"method", "engine", "objective", "trials"})
 _FIGURES = (
-    "epochs", "rank", "alpha", "batch_size", "gradient_accumulation", "max_steps", "max_length",
-    "learning_rate", "dropout", "weight_decay", "minutes",
+    "trials", "epochs", "rank", "alpha", "batch_size", "gradient_accumulation", "max_steps",
+    "max_length", "learning_rate", "dropout", "weight_decay", "minutes",
 )  # fmt: skip
 
 
@@ -46,7 +46,7 @@ def correct_plan(view: View, offered: Offered) -> Plan | None:
     """Ask for the last plan again with what the message changes."""
     base = last_plan(view)
     if base is None:
-        return _draft(view, offered)
+        return run_again(view, offered) or _draft(view, offered)
     values: Args = {k: v for k, v in training_values(view).items() if k in OF_TRAINING}
     if set(values) == {"minutes"} and not _is_budget(view.said.plain):
         values = {}

@@ -31,7 +31,7 @@ _DEPLOYED = re.compile(
     r"\b(?:deploy\w*|run(?:s|ning)? (?:it |the result |the model )?(?:later |then |afterwards |in the end |finally )?(?:on|in|with|through|under)|"
     r"use (?:it|the result|the model) (?:later )?(?:on|in|with)|target\w*|end up (?:on|in|as)|load (?:it|the \w+) (?:in|into|with)|"
     r"live (?:on|in)|goes? (?:on|to|into)|put it (?:on|in|into)|serve\w*|shipped? (?:it )?(?:to|for|with|on)|"
-    rf"(?:need|want|have|get|require)s? (?:it|the (?:model|result)|this|that) (?:\w+ )?(?:as|on|in|for)|as an? (?={_NAMED_TARGET})|"
+    rf"(?:need|want|have|get|require)s? (?:it|the (?:model|result)|this|that) (?:\w+ )?(?:as|on|in|for)|as (?:an? )?(?={_NAMED_TARGET})|"
     rf"(?:later|in the end|finally|eventually|afterwards)\b.{{0,30}}?(?={_NAMED_TARGET}))\b(.{{0,48}})"
 )
 _MEANT_FOR = re.compile(r"\bfor (?:an?|my|the|our)\b(.{0,40})")

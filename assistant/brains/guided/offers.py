@@ -48,10 +48,14 @@ def take_up(view: View, offered: Offered) -> Plan | None:
     plain = view.said.plain
     if not offer.get("tool") or len(plain.split()) > _LONGEST_TAKING or named_paths(view):
         return None
+    found = next((c for c in reversed(view.earlier) if c.name == "diagnose_run" and c.ok), None)
+    if found and phrase("ASKS_FOR_CURE").search(plain):
+        return Plan(calls=[(found.name, found.args)])
     values = {k: v for k, v in training_values(view).items() if k in OF_TRAINING}
     agrees = phrase("YES").match(plain) or phrase("STRONG").search(plain)
     agrees = agrees or phrase("TAKES_CURE").search(plain)
-    doubts = plain.endswith("?") or re.search(
+    asked_of_us = re.match(r"(?:please )?(?:can|could|would|will) you\b", plain)
+    doubts = (plain.endswith("?") and not asked_of_us) or re.search(
         r"\b(?:not|don't|no|why|what|how|before|wait)\b", plain
     )
     return take_cure(view, offered, offer, values) if agrees and not doubts else None

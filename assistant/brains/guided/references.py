@@ -23,6 +23,7 @@ _MODEL = re.compile(
 )
 _SIZED = re.compile(
     r"\b(?:an?|the|your)? ?(\d+(?:\.\d+)?)\s?(b|billion|m|million)\b(?: parameters?)? ?(?:model|base|parameters?|llm)"
+    r"|\ban? (\d+(?:\.\d+)?)(b)\b"
 )
 _STARTER = re.compile(
     r"\b(?:the |your |that )?(?:starter|built[- ]?in|shipped|bundled|included)(?: base)?(?: model)?\b"
@@ -177,7 +178,10 @@ def find_format(plain: str) -> Values:
         if hit and not phrase("NOT_THIS").search(plain[: hit.start()]):
             values["precision"] = name
             break
-    if "precision" not in values and re.search(r"\bquantized?\b", plain):
+    if "precision" not in values and re.search(
+        r"\bquantized?\b|\b(?:as )?small(?:est)?(?: as possible| (?:version|file|one|build))\b",
+        plain,
+    ):
         values["precision"] = "int4"
     return values
 
@@ -185,7 +189,7 @@ def find_format(plain: str) -> Values:
 def find_device(plain: str) -> str | None:
     """Return where it shall run."""
     if re.search(
-        r"\b(?:cuda|on (?:the |a |my )?gpu|for (?:the |a |my )?gpu|gpu (?:build|version|export))\b",
+        r"\b(?:cuda|(?:on|for) (?:the |an? |my )?(?:nvidia )?(?:gpu|nvidia (?:card|chip)|graphics card)|gpu (?:build|version|export))\b",
         plain,
     ):
         return "cuda"

@@ -72,6 +72,7 @@ def _a_run_on_a_file(scores: Scores, words: Clause) -> None:
     on_a_file = words.says(r"(?:on|with|against|over|using|for) (?:the |my )?(?:\w+ )?file\d+")
     trains = words.says(r"(?:re)?(?:train|tun|start)\w*")
     taken = {"evaluate", "export", "try", "forget"} & scores.keys()
+    trains = trains or words.speaks_of("SAME_BASE")
     if words.names_job and on_a_file and not trains and not taken:
         scores["evaluate"] = 3.4
     if {"recommend", "evaluate"} <= scores.keys() and words.names_file and not words.names_job:
@@ -138,13 +139,17 @@ def _export_or_training(scores: Scores, words: Clause) -> None:
         return
     kind = words.says("onnx|gguf|int4|fp16|fp32|merged|adapter")
     trains = words.says("train|tune|finetune|teach")
-    if words.says("export") or (kind and not words.names_file and not trains):
+    another = words.speaks_of("SAME_BASE") and not words.says("export")
+    if words.says("export") or (kind and not words.names_file and not trains and not another):
         scores.pop("start")
 
 
 def _a_model_there_is(scores: Scores, words: Clause) -> None:
     if {"models", "jobs"} <= scores.keys() and words.says("my|i|trained"):
         scores["jobs"] += 1
+    of_a_model = words.says(r"(?:the|my|our) (?:\w+ )?model") and not words.names_file
+    if "prepare" in scores and of_a_model and not words.says("data|rows|file|duplicates|split"):
+        scores["export"] = max(scores.get("export", 0), scores.pop("prepare"))
     tuned = r"(?:the|my|our|this|that|last) (?:\w+ )?(?:trained|tuned|finetuned) model"
     if "start" in scores and words.says(tuned) and scores["start"] < 3:
         scores["start"] -= 1

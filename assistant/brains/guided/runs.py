@@ -101,7 +101,7 @@ def _described(view: View, pool: list[Job]) -> list[Job] | None:
         plain,
     ):
         return pool[1:2] or pool[:1]
-    if re.search(rf"\b(?:best) {_NOUN}\b", plain):
+    if re.search(rf"\b(?:(?:best|better) {_NOUN}|winner|winning {_NOUN})\b", plain):
         ranked = [job for job in pool if _score(job) is not None]
         return sorted(ranked, key=lambda job: -(_score(job) or 0))[:1] or pool[:1]
     for state, words in _STATES:

@@ -81,7 +81,7 @@ def find_path(view: View, *, fallback: bool = True, clause: str | None = None) -
     plain = view.said.plain
     if sample := _sample(view, plain):
         return sample
-    if matched := _by_words(view, plain):
+    if matched := _by_words(view, plain) or _by_stem(view):
         return matched
     if view.path and (fallback or phrase("DEFINITE").search(plain)):
         return view.path
@@ -122,6 +122,16 @@ def _sample(view: View, plain: str) -> str | None:
 def _by_words(view: View, plain: str) -> str | None:
     """`my reviews` means reviews.csv where that lies in the folder and nothing else fits."""
     return _best_match([str(name) for name in view.state.get("files", [])], plain)
+
+
+def _by_stem(view: View) -> str | None:
+    """`product_faq` means the file of that name where only one is called so."""
+    typed = view.typed.lower()
+    stems = {
+        name: re.sub(r"\.\w+$", "", name.rsplit("/", 1)[-1].lower()) for name in view.file_names
+    }
+    found = [n for n, s in stems.items() if "_" in s and re.search(rf"\b{re.escape(s)}\b", typed)]
+    return found[0] if len(found) == 1 else None
 
 
 def _best_match(names: list[str], plain: str) -> str | None:

@@ -61,9 +61,8 @@ def start(view: View, wish: Wish, offered: Offered) -> Plan:
     ) and not named_paths(view):
         return Plan(reply=talk.IMAGES)
     goal = references.find_goal(view.said.plain)
-    again = _rerun_of(view, wish)
-    if again is not None:
-        return plan_start(view, offered, {**again, **values}, str(again["path"]))
+    if plan := run_again(view, offered):
+        return plan
     explicit = named_paths(view, wish.clause) or named_paths(view)
     path = find_path(view)
     last = view.plans[-1] if view.plans else {}
@@ -128,14 +127,25 @@ def _for_words(view: View, part: str | None = None) -> str | None:
     return None
 
 
-def _rerun_of(view: View, wish: Wish) -> Args | None:
+def run_again(view: View, offered: Offered) -> Plan | None:
+    """`try it again with a smaller batch`: an earlier run's settings with what is changed."""
+    again = _rerun_of(view)
+    if again is None:
+        return None
+    changed = {**relative_values(view, again), **training_values(view)}
+    return plan_start(view, offered, {**again, **changed}, str(again["path"]))
+
+
+def _rerun_of(view: View) -> Args | None:
     """`do tickets-7 again, but with rank 32`: the earlier run's settings."""
-    if not re.search(r"\b(?:again|repeat|redo|rerun|once more|same as|like)\b", view.said.plain):
+    if not phrase("AGAIN").search(view.said.plain):
         return None
     named = named_jobs(view)
-    if not named and not re.search(
+    said_which = re.search(
         r"\b(?:last|previous|that|the) (?:run|training|job|one)\b", view.said.plain
-    ):
+    )
+    nothing_else = not (view.plans or view.path or named_paths(view))
+    if not named and not said_which and not nothing_else:
         return None
     job_id = named[0] if named else find_job(view, "rerun")[0]
     job = next((job for job in view.trainings if job["id"] == job_id), None)

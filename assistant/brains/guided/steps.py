@@ -47,6 +47,7 @@ _SAID = {
     "greet": talk.GREETING,
     "thanks": talk.THANKS,
     "bye": talk.BYE,
+    "blind": talk.BLIND,
     "secret": talk.SECRET,
     "shell": talk.SHELL,
 }

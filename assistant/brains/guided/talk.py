@@ -27,6 +27,19 @@ GREETING = (
     "Hello. I tune language models: give me a data file and say what the model shall learn. "
     '"What can you do?" shows the rest.'
 )
+BLIND = (
+    "People judge blind on the Try page: choose the run, write your name under Judge blind and "
+    "press Begin. It shows the answers of base and tuned model in random order without names; you "
+    "vote with the keys 1, 2 and 0. Several people can vote, and the verdict takes their votes in."
+)
+NO_CURE = (
+    "The diagnosis names no cure that I could start for you. What it says can be done by hand; "
+    "with the log or the settings of the run I can look once more."
+)
+FORGETTING = (
+    "Forgetting is measured on general text, before and after the tuning; where it grew worse, the "
+    "verdict says so."
+)
 THANKS = "You are welcome. Say what comes next whenever you like."
 BYE = "Goodbye. Runs go on by themselves; everything is kept for the next time."
 SECRET = (
