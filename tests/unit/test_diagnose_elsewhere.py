@@ -178,3 +178,25 @@ def test_labels_learned_to_a_small_loss_are_no_leak() -> None:
     events += [e | {"loss": None, "eval_loss": e["loss"] * 1.1} for e in events]
     assert _codes(_run(events)) == []
     assert _codes(_run(events, objective="text")) == ["leakage"]
+
+
+def test_a_judgement_on_the_few_rows_not_trained_on_is_no_other_template() -> None:
+    events = _steps([2.0 * 0.8**i + 0.3 for i in range(20)])
+    events += [e | {"loss": None, "eval_loss": e["loss"] + 0.05} for e in events[3::4]]
+    judged = {"kind": "judged", "n": 200, "eval_loss": 2.4, "base_eval_loss": 3.0}
+    assert _codes(_run([*events, judged])) == ["template_mismatch"]
+    assert _codes(_run([*events, judged | {"n": 1, "excluded": 15}])) == ["leakage"]
+
+
+def test_a_single_wording_about_long_rows_makes_no_run_sick() -> None:
+    run = _run(_steps([2.0 * 0.8**i + 0.3 for i in range(20)]))
+    run.log = "Token indices sequence length is longer than the specified maximum (1035 > 1024)"
+    assert _codes(run) == []
+    run.log = "Dropped 812 of 1000 samples longer than 2048"
+    assert _codes(run) == ["truncation"]
+
+
+def test_the_loss_of_preferences_has_no_end_to_reach() -> None:
+    falling = _steps([0.69 - 0.006 * i for i in range(30)])
+    assert _codes(_run(falling, objective="dpo")) == []
+    assert _codes(_run(falling)) == ["underfitting"]

@@ -14,6 +14,7 @@ _FAR_ABOVE = 6.0
 _FAR_BELOW = 10.0
 _FEW = 20
 """Optimiser steps in which no model learns a task."""
+_ROWS_TO_JUDGE = 10
 
 
 def too_little(run: Run) -> Iterator[Suspicion]:
@@ -83,6 +84,8 @@ def _too_short(
     run: Run, start: float, end: float, fall: float, below: float
 ) -> Iterator[Suspicion]:
     evals = run.eval_loss
+    if run.spec.get("objective") in ("dpo", "kto") and fall > 0.15:
+        return  # starts at ln 2 and has no end to reach
     if run.unfinished or _resumed(run) or (len(evals) >= 3 and evals.rise_after_lowest > 0.02):
         return
     tuned, floors = (
@@ -104,7 +107,8 @@ def _too_short(
     still = len(evals) >= 3 and evals.half_way < 0.7 and evals.fall > 0.05 and not levelled
     if levelled or run.loss.noise > 0.35 * max(fall, 0.0):
         linear = False
-    weak = tuned is not None and base is not None and tuned <= base + 0.05
+    enough = (run.number("n") or _ROWS_TO_JUDGE) >= _ROWS_TO_JUDGE
+    weak = enough and tuned is not None and base is not None and tuned <= base + 0.05
     could = simple is not None and tuned is not None and simple >= tuned + 0.15
     confidence = 0.0
     if fall < 0.5 and (linear or still):

@@ -175,7 +175,7 @@ def template(run: Run) -> Iterator[Suspicion]:
         )
     best = min(run.eval_loss.values, default=None)
     final, base = run.judged.get("eval_loss"), run.judged.get("base_eval_loss")
-    if best is None or not isinstance(final, int | float):
+    if best is None or not isinstance(final, int | float) or not _same_rows(run):
         return
     same_as_base = isinstance(base, int | float) and abs(final - base) < 0.02 * max(base, 0.1)
     if final > 1.5 * best + 0.25 and not same_as_base:
@@ -187,6 +187,12 @@ def template(run: Run) -> Iterator[Suspicion]:
             in_training=best,
             judged=float(final),
         )
+
+
+def _same_rows(run: Run) -> bool:
+    """Whether the result was judged on much the same rows as in training: none known left out."""
+    n, excluded = run.judged.get("n"), run.judged.get("excluded") or 0
+    return n is None or (n >= 8 and excluded <= 0.25 * n)
 
 
 def cuts(run: Run) -> Iterator[Suspicion]:

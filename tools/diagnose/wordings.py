@@ -121,11 +121,12 @@ SIGNS: tuple[Sign, ...] = (
     _sign("zero_loss", r"loss is exactly 0\.0|['\"]loss['\"]: 0\.0\b[^\n]*['\"]grad_norm['\"]: "
           r"(?:0\.0|nan)",
           0.8, "The loss is exactly zero."),
+    _sign("truncation", r"sequence length is longer than the specified maximum", 0.4,
+          "A row is longer than the model allows."),
     _sign("truncation",
-          r"sequence length is longer than the specified maximum|"
           r"\d+ rows were longer than the limit|Truncat(?:ed|ing) \d+|"
           r"(?:Dropped|Dropping|Removed|Skipped) \d+[^\n]*(?:longer than|exceed\w*)",
-          0.5, "Rows are longer than the model or the limit allows."),
+          0.6, "Rows are longer than the model or the limit allows."),
     _sign("pad_eos_confusion",
           r"pad[ _]?token[^\n]{0,80}eos[^\n]*(?:(?:not|never) (?:learn|stop|generate)|masked|"
           r"ignored in the loss|endless)", 0.8,
