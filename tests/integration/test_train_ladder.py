@@ -148,7 +148,6 @@ def test_a_run_killed_in_its_second_attempt_goes_on_with_that_attempt(
     doomed = job()
     with pytest.raises(KeyboardInterrupt):
         train.run(doomed)
-    doomed.flush()
     again = Job(doomed.record, doomed.settings, doomed.store)
     train.run(again)
     attempts, losses = told_by(again)

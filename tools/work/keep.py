@@ -6,7 +6,7 @@ import errno
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,10 @@ class Keeper:
             eval_loss=self.monitor.last_eval_loss if self.monitor else None,
             memory=memory,
         )
+        # What is told of the steps up to here would be missing from the history of a run that was
+        # killed now and goes on from here.
+        with suppress(Unavailable):  # a history that is busy takes it later
+            self._job.flush()
         folder = move_up(folder)
         self._job.emit(
             CheckpointSaved(step=step, folder=folder.relative_to(self._job.folder).as_posix())
