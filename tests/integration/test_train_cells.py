@@ -22,7 +22,9 @@ from tests.integration.training_cells import (
     train_cell,
 )
 from tools.errors import BadInput, Refused
+from tools.jobs import honoured
 from tools.methods import left_out, method, methods
+from tools.rewards import load_rewards, total
 from tools.settings import Settings
 from tools.work import losses
 from tools.work.batching import Batcher
@@ -33,7 +35,6 @@ from tools.work.objectives import rows_stay_apart
 from tools.work.objectives.heads import predict
 from tools.work.objectives.preference import dpo, kto, orpo
 from tools.work.objectives.supervised import summed_loss
-from tools.work.rewards import load_rewards, total
 from tools.work.rows import Encoded
 
 pytestmark = [
@@ -232,7 +233,7 @@ def test_a_loss_of_ones_own_comes_from_an_installed_entry_point_only(
     spec = plan_for("lora", "prompt_completion", tiny, loss_entry_point="twice")
     with pytest.raises(BadInput, match="twice") as told:
         losses.loss_of(spec)
-    assert losses.GROUP in told.value.hint
+    assert honoured.LOSSES in told.value.hint
 
     class Point:
         name = "twice"
@@ -240,7 +241,7 @@ def test_a_loss_of_ones_own_comes_from_an_installed_entry_point_only(
         def load(self) -> Any:
             return lambda logits, targets: 2 * losses.cross_entropy(logits, targets)
 
-    monkeypatch.setattr(losses, "entry_points", lambda group: [Point()])
+    monkeypatch.setattr(honoured, "entry_points", lambda group: [Point()])
     logits, targets = torch.tensor([[1.0, 2.0]]), torch.tensor([1])
     assert losses.loss_of(spec)(logits, targets) == 2 * losses.cross_entropy(logits, targets)
 

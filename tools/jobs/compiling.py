@@ -15,6 +15,7 @@ from tools.history.jobs import JobRecord
 from tools.history.spec import SearchSpec
 from tools.jobs.cards import search_card
 from tools.jobs.find import find_job
+from tools.jobs.honoured import check_honoured
 from tools.jobs.space import default_space, largest, read_space, space_in_words
 
 SEARCH = ("trials", "sampler", "vary")
@@ -38,6 +39,7 @@ def compile_run(ctx: Context, given: Mapping[str, Any]) -> Plan:
     if "continues" in ties:
         wishes = _as_before(ties["continues"], wishes)
     plan = compile_plan(ctx, PlanRequest(**wishes))
+    check_honoured(plan.spec, given)
     changes = {name: record.id for name, record in ties.items()}
     return replace(plan, spec=plan.spec.model_copy(update=changes)) if changes else plan
 

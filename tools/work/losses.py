@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import entry_points
 
 import torch
 from torch.nn import functional
 
-from tools.errors import BadInput
 from tools.history.spec import TrainingSpec
+from tools.jobs.honoured import offered_losses, unknown_loss
 
-GROUP = "luthier.losses"
 LossFunction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -75,12 +73,8 @@ def loss_of(spec: TrainingSpec) -> LossFunction:
 
 
 def _installed(name: str) -> LossFunction:
-    offered = {point.name: point for point in entry_points(group=GROUP)}
+    offered = offered_losses()
     if name not in offered:
-        known = ", ".join(sorted(offered)) or "none"
-        raise BadInput(
-            f"No installed package offers a loss named {name!r}.",
-            hint=f"Install a package with an entry point in the group {GROUP}; there now: {known}.",
-        )
+        raise unknown_loss(name)
     loaded: LossFunction = offered[name].load()
     return loaded

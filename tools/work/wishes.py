@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from tools.evaluate.compare import compare_rows, mean_estimate
+from tools.rewards import rewards_of, total
 from tools.work.asking import forgetting_of, pairs_of, shown_answer
 from tools.work.bench import Bench
 from tools.work.contenders import Contenders
@@ -18,7 +19,6 @@ from tools.work.load import load_tokenizer
 from tools.work.measured import Measured
 from tools.work.preferring import lean, measure_preferences
 from tools.work.remarks import notes_on_rows
-from tools.work.rewards import rewards_of, total
 from tools.work.weighing import Beside
 
 _NEW_TOKENS = 32

@@ -14,11 +14,11 @@ import torch
 
 from tools.errors import Refused
 from tools.history.spec import TrainingSpec
+from tools.rewards import rewards_of, total
 from tools.work.encode import messages_of
 from tools.work.forward import Batch, trained_logits
 from tools.work.objectives.base import Objective, Scores
 from tools.work.objectives.preference import as_messages, asked
-from tools.work.rewards import rewards_of, total
 from tools.work.rows import MASKED, Encoded, read_split
 from tools.work.template import stop_token_ids
 
