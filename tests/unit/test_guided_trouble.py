@@ -85,6 +85,8 @@ def test_an_order_that_claims_consent_for_the_person_does_nothing() -> None:
         "the answers are cut off in the middle",
         "Safetensors HeaderTooLarge error when I resume",
         "training takes ages, why?",
+        "half the time the gpu does nothing",
+        "the run was fine but the model gives the same replies as before tuning",
     ],
 )
 def test_a_complaint_is_looked_into_whatever_else_its_words_name(situation: str, said: str) -> None:

@@ -42,8 +42,9 @@ _UP = (
 )
 COMPLAINTS: tuple[Complaint, ...] = (
     _complaint(rf"overfit|{_VAL}[^.;]{{0,40}}{_UP}|{_UP}[^.;]{{0,20}}{_VAL}|"
-               r"(?:good|great|perfect|low)[^.;]{0,30}train\w*[^.;]{0,40}(?:bad|poor|high|worse)"
-               r"[^.;]{0,30}(?:val|test|new|unseen)",
+               r"(?:good|great|perfect|fine|well|low)[^.;]{0,30}train\w*[^.;]{0,40}(?:bad|poor|high|"
+               r"worse|terribl[ey]|awful|horrible|fails?)[^.;]{0,30}(?:val|test|new|unseen|real)|"
+               r"\bby heart\b|memori[sz]\w*|parrot\w*|regurgitat\w*",
                ("overfitting", "eval_shift"),
                "The validation loss is said to rise while training goes on.",
                "The training and validation losses by step (`--events` or the job's id)."),
@@ -54,7 +55,8 @@ COMPLAINTS: tuple[Complaint, ...] = (
     _complaint(r"loss[^.;]{0,25}(?:explod\w*|diverg\w*|blows? up|through the roof|skyrocket\w*)|"
                r"(?:explod|diverg)\w*", ("divergence", "lr_too_high"),
                "The loss is said to explode.", _SETTINGS),
-    _complaint(r"loss[^.;]{0,25}(?:jump\w*|oscillat\w*|swing\w*|spik\w*|bounc\w*|zig-?zag\w*)",
+    _complaint(r"loss[^.;]{0,25}(?:jump\w*|oscillat\w*|swing\w*|spik\w*|bounc\w*|zig-?zag\w*|"
+               r"\bsaw|jagged|wild\w*|all over)",
                ("lr_too_high", "tiny_batch"), "The loss is said to swing.", _SETTINGS),
     _complaint(r"loss[^.;]{0,30}(?:exactly|always|stays?|sits|stuck|remains?|shows|is|=|at) "
                r"(?:at |exactly |always )?(?:0(?:\.0+)?|zero)(?![.\d])\b",
@@ -68,7 +70,8 @@ COMPLAINTS: tuple[Complaint, ...] = (
                ("lr_too_low", "underfitting", "constant_loss"),
                "The loss is said hardly to move.", _SETTINGS),
     _complaint(r"(?:repeat\w*|loop\w*)[^.;]{0,30}(?:itself|for ?ever|endless|over and over|same)|"
-               r"never (?:stops?|ends?)|does ?n[o']t (?:stop|end|know when to stop)|"
+               r"never (?:\w+ ){0,3}?(?:stops?|ends?|an end)\b|"
+               r"does ?n[o']t (?:stop|end|know when to stop)|"
                r"(?:won'?t|not) stop|goes on (?:and on|for ?ever)|"
                r"(?:rambl|endless)\w*|keeps? (?:on )?(?:talking|generating|repeating|"
                r"writing|answering)|"
@@ -83,11 +86,15 @@ COMPLAINTS: tuple[Complaint, ...] = (
                r"\b(?:for|to|on) (?:everything|anything|all (?:of them|rows|texts|inputs)|"
                r"every \w+)|"
                r"(?:says?|predicts?|labels?|calls?) (?:everything|all of them)(?: as)?\b|"
-               r"predict\w* (?:only|nothing but)",
+               r"predict\w* (?:only|nothing but)|"
+               r"(?:whatever|no matter what|regardless of what) (?:i|you|we|one|they|people)\b"
+               r"[^.;]{0,30}(?:repl|sa[iy]|answer|predict|get|return|give|label|output)\w*",
                ("class_collapse", "lr_too_high"), "One answer is said to be given to all.",
                "How often each label stands in the data (`luthier inspect`)."),
     _complaint(r"(?<!\bi )\bforg[eo]t(?:s|ten)?\b(?! to)|\bforgetting\b|"
-               r"lost (?:its|the) (?:general|abilit|knowledge)|catastroph|unlearn\w*|"
+               r"\blost (?:all )?(?:its|the) (?:general|abilit|knowledge|skill|english|german|"
+               r"french|"
+               r"languages?|common sense|manners)|catastroph|unlearn\w*|"
                r"(?:can(?:not|'?t)? no longer|can no longer|no longer (?:able|knows?|can|speaks?))|"
                r"(?:worse|dumber|bad)[^.;]{0,30}(?:general|everything else|other (?:task|thing)s?)",
                ("forgetting",), "General abilities are said to be lost.", _EVENTS),
@@ -107,12 +114,15 @@ COMPLAINTS: tuple[Complaint, ...] = (
                r"wrong|nonsense|garbage|rubbish|gibberish|useless|broken)",
                ("quantisation_loss", "merge_loss"),
                "The quantised model is said to be worse.", "The parity figures of the export."),
-    _complaint(r"(?:tuned|adapter|lora|model)[^.;]{0,40}(?:same|identical|no (?:difference|effect|"
+    _complaint(r"(?:same|identical)[^.;]{0,30}\b(?:as|like|to) (?:before|the (?:base|original|"
+               r"untuned))|(?:tuned|adapter|lora|model)[^.;]{0,40}(?:same|identical|"
+               r"no (?:difference|effect|"
                r"change)|like the base|exactly what the base)",
                ("adapter_not_applied", "lr_too_low"),
                "The tuned model is said to answer like its base.", _EVENTS),
     _complaint(r"(?:gpu|graphics card|cuda device)s?\b[^.;]{0,40}(?:idle|idling|low util|starv\w*|"
                r"bored|unused|under-?used|not (?:fully |really )?(?:used|busy)|"
+               r"do(?:es|ing) nothing|sleeps?|"
                r"(?:hardly|barely|half) (?:used|busy)|"
                r"\b[0-6]?\d ?(?:%|percent))|wait\w*[^.;]{0,20}data|data ?load",
                ("loader_bound", "tiny_batch"), "The GPU is said to wait.", _EVENTS),
@@ -121,7 +131,14 @@ COMPLAINTS: tuple[Complaint, ...] = (
     _complaint(r"eval\w*[^.;]{0,30}(?:takes (?:longer|for ?ever|most|ages|hours)|too (?:long|"
                r"slow))",
                ("eval_dominates",), "Evaluating is said to take long.", _EVENTS),
-    _complaint(r"cut off|truncat\w*|(?:answers?|rows?)[^.;]{0,20}cut\b", ("truncation",),
+    _complaint(r"(?:no|without|denied) (?:access|permission) (?:to|for)\b|access (?:is |was )?"
+               r"(?:denied|refused|restricted)|not (?:allowed|authori[sz]ed) to (?:download|load|"
+               r"access|use)|wants? (?:me|us) to (?:accept|agree)", ("gated_model",),
+               "Access to the model is said to be refused.",
+               "The message itself (`--log`), and the name of the model."),
+    _complaint(r"(?:los(?:e|es|ing)|miss\w*|without) (?:their|its|the) "
+               r"(?:ends?|endings?|last|tail)|"
+               r"cut off|truncat\w*|(?:answers?|rows?)[^.;]{0,20}cut\b", ("truncation",),
                "Text is said to be cut.", "The maximum length, and the lengths of the rows."),
     _complaint(r"(?:wrong|different|other) (?:chat )?template|template (?:mismatch|differs)|"
                r"<\|\w+\|>", ("template_mismatch",), "The template is said to differ.",

@@ -30,6 +30,7 @@ _ORDER_OR_QUESTION = re.compile(
     r"compare|train|tune|teach|make|give|use|set|start|run|stop|cancel|delete|look)\b"
 )
 _ASKS_WHAT_IT_IS = re.compile(r"\b(?:means?|terms?|called|definition|explain|tell me)\b")
+_BESIDE_A_TROUBLE = frozenset({"try", "explain", "evaluate", "export", "undo", "inspect"})
 _OF_MINE = re.compile(r"(?:my|our|the)\b")
 _MOST_LOG = 20_000
 _FAILED = ("failed", "lost", "interrupted")
@@ -53,7 +54,8 @@ def tells_a_trouble(view: View, wishes: Sequence[Wish]) -> bool:
     asks = is_question(words) or _ASKS_WHAT_IT_IS.search(words)
     if asks or ("evaluate" in intents and words.endswith("?") and not _OF_MINE.match(words)):
         return False
-    return intents <= {"try", "explain", "evaluate", "export"} and names_a_cause(words)
+    about_a_file = "inspect" in intents and bool(named_paths(view))
+    return intents <= _BESIDE_A_TROUBLE and not about_a_file and names_a_cause(words)
 
 
 def diagnose(view: View, wish: Wish, offered: Offered) -> Plan:
