@@ -30,7 +30,6 @@ def _plan(ctx: Context, path: str = _TICKETS, **wishes: Any) -> dict[str, Any]:
         ({"loss_entry_point": "nobody"}, "No installed package"),
         ({"loss_weight": 0.2}, "no strength"),
         ({"loss": "label_smoothing", "loss_weight": 1.5}, "nothing of the labels"),
-        ({"method": "qlora", "quantization": "none"}, "tells it from LoRA"),
         ({"quantization": "nf4", "initialisation": "pissa"}, "quantised base"),
         ({"offload": "optimizer"}, "keeps everything"),
     ],
@@ -55,7 +54,8 @@ def test_all_that_would_do_nothing_is_named_at_once(ctx: Context) -> None:
         (_PAIRS, {"beta": 0.3}),
         (_TICKETS, {"objective": "grpo", "rewards": ("label_match", "length:3")}),
         (_TICKETS, {"loss": "focal", "loss_weight": 3.0}),
-        (_TICKETS, {"method": "qlora"}),
+        # What repeats a run names everything that its spec holds.
+        (_TICKETS, {"method": "qlora", "quantization": "none", "offload": "none"}),
         (_TICKETS, {"initialisation": "pissa"}),
     ],
 )

@@ -92,11 +92,6 @@ def _loss(spec: TrainingSpec, wishes: Mapping[str, Any]) -> Iterator[Problem]:
 def _base(spec: TrainingSpec, wishes: Mapping[str, Any]) -> Iterator[Problem]:
     row = method(spec.method)
     stored = quantisation_of(spec.method, spec.quantization)
-    if wishes.get("quantization") == "none" and stored != "none":
-        yield (
-            f"{row.title} holds its base in {stored}; that is what tells it from LoRA.",
-            "Choose the method lora, or leave the quantisation out.",
-        )
     starts = ("default", *methods()["qlora"].starts)
     if stored != "none" and row.peft == "LORA" and spec.initialisation not in starts:
         yield (
