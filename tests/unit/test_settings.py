@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -76,42 +73,3 @@ def test_a_worker_comes_to_the_same_home_and_stays_offline(tmp_path: Path) -> No
     variables = settings.worker_environment()
     assert variables["LUTHIER_HOME"] == str(settings.home)
     assert variables["HF_HUB_OFFLINE"] == "1"
-
-
-_FREES_EVERYTHING = """
-import ctypes
-libc = ctypes.CDLL(None)
-
-def block(size):
-    place = ctypes.c_void_p()
-    assert libc.posix_memalign(ctypes.byref(place), 64, size) == 0
-    return place
-
-class Info(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_size_t) for name in (
-        "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks",
-        "fordblks", "keepcost")]
-
-libc.mallinfo2.restype = Info
-libc.mallopt(-3, 2**25)
-for turn in range(6):
-    held = [block(2**20 * (1 + i % 3)) for i in range(30)]
-    for i in range(0, 30, 2):
-        libc.free(held[i])
-    for i in range(0, 30, 2):
-        held[i] = block(2**20 * (1 + i % 3))
-    for place in held:
-        libc.free(place)
-print(libc.mallinfo2().arena)
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told how")
-def test_a_workers_heap_joins_what_was_freed(tmp_path: Path) -> None:
-    variables = read_settings(_environment(tmp_path)).worker_environment()
-    kept = {
-        name: int(subprocess.run([sys.executable, "-c", _FREES_EVERYTHING], env=env, check=True,
-                                 capture_output=True, text=True).stdout)
-        for name, env in (("worker", variables), ("plain", {"PATH": variables["PATH"]}))
-    }  # fmt: skip
-    assert kept["worker"] < kept["plain"] / 2
