@@ -271,8 +271,8 @@ _SICK: tuple[Case, ...] = (
         "slow tokens",
         "tokenizer_bound",
         lambda: kinds(64, 49),
-        {"max_steps": 20, "eval_steps": 20},
-        patches.slow_tokens(6),
+        {"max_steps": 40, "eval_steps": 40},
+        patches.slow_tokens(20),
     ),
     Case(
         "judged at every step",
@@ -313,7 +313,7 @@ _SICK: tuple[Case, ...] = (
         "full, high rate, narrow task",
         "forgetting",
         lambda: split(tickets(140, 55)),
-        {"method": "full", "learning_rate": 4e-3, "max_steps": 40, "eval_steps": 8},
+        {"method": "full", "learning_rate": 6e-3, "max_steps": 60, "eval_steps": 12},
         cured=True,
         model=STARTER,
     ),
@@ -339,7 +339,7 @@ _HEALTHY: tuple[Case, ...] = (
         {"max_steps": 60, "eval_steps": 10},
         model=STARTER,
     ),
-    Case("constant rate", "", lambda: kinds(120, 70), {"lr_scheduler": "constant"}),
+    Case("constant rate", "", lambda: said(120, 70), {"lr_scheduler": "constant"}),
 )
 SICK = (*_SICK, *second.SICK)
 HEALTHY = (*_HEALTHY, *second.HEALTHY)

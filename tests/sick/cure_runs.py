@@ -41,6 +41,10 @@ def try_cure(case: Case) -> dict[str, Any]:
             figures_of(ctx.store, ctx.store.jobs.get(job)).get(key, math.nan)
             for job in (sick, cured)
         )
+        if ctx.store.jobs.get(sick).state != "succeeded":
+            # A run that was refused or died measured nothing: ending is what the cure is for.
+            ended = ctx.store.jobs.get(cured).state == "succeeded"
+            words, before, after, sign = "reached its end", 0.0, float(ended), 1
         told = diagnose(ctx, job=cured).comparison
         return {
             "name": case.name,

@@ -168,11 +168,11 @@ def no_effect() -> Patch:
 
         real = train.save_result
 
-        def save(job: Any, spec: Any, model: Any, tokenizer: Any) -> Any:
+        def save(job: Any, spec: Any, model: Any, *rest: Any) -> Any:
             for name, parameter in model.named_parameters():
                 if "lora_B" in name:
                     parameter.data.zero_()
-            return real(job, spec, model, tokenizer)
+            return real(job, spec, model, *rest)
 
         _swap(stack, train, "save_result", save)
 

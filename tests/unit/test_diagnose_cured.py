@@ -87,6 +87,35 @@ def test_a_setting_that_was_no_trouble_does_not_decide(ctx: Context) -> None:
     assert (told.worked, told.measure) == (True, "validation loss")
 
 
+def test_overfitting_is_judged_by_how_the_loss_ends_and_its_best_is_told(ctx: Context) -> None:
+    def losses(*values: float) -> list[Event]:
+        steps: list[Event] = [
+            StepMetrics(step=i, epoch=0, eval_loss=v) for i, v in enumerate(values)
+        ]
+        # What is judged is the best checkpoint: it must not hide how the run ended.
+        return [*steps, Judged(eval_loss=min(values), n=7)]
+
+    # One of seven rows more or less decides nothing.
+    ill = _ended(ctx, losses(2.0, 0.4, 0.9), {"accuracy": 0.71, "n": 7})
+    events, metrics = losses(2.0, 0.8, 0.7), {"accuracy": 0.57, "n": 7}
+    told = _told(ctx, _ended(ctx, events, metrics, early_stopping_patience=3, cures=ill))
+    assert (told.worked, told.before, told.after) == (True, 0.9, 0.7)
+    assert "at its best" in told.text
+    assert "0.4, now 0.7" in told.text
+    better = losses(2.0, 0.35, 0.4)
+    told = _told(ctx, _ended(ctx, better, metrics, early_stopping_patience=3, cures=ill))
+    assert told.worked is True
+    assert "at its best" not in told.text
+
+
+def test_the_rarest_label_is_seen_often_enough() -> None:
+    spec = {"labels": ["a", "b"], "max_steps": 30, "batch_size": 8, "loss": "cross_entropy"}
+    run = Run(spec=spec, data={"rows": 120, "label_counts": {"a": 110, "b": 10}})
+    assert cure_of(run, "class_collapse").changes["max_steps"] == (30, 150)
+    run.data["label_counts"] = {"a": 60, "b": 60}
+    assert cure_of(run, "class_collapse").changes["max_steps"] == (30, 60)
+
+
 def test_runs_without_a_figure_in_common_are_not_judged(ctx: Context) -> None:
     ill = _ended(ctx, [], {"accuracy": 0.5})
     assert _told(ctx, _ended(ctx, [], {"train_loss": 1.0}, cures=ill)).worked is None

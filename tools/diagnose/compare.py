@@ -41,13 +41,17 @@ class Measure:
         return self.sign * (after - before) > self.least * max(abs(before), self.floor)
 
 
+_LAST = Measure("eval_loss", "validation loss", -1, 0.01, 0.1)
+_LOWEST = Measure("lowest_eval_loss", "lowest validation loss", -1, 0.01, 0.1)
 USUAL = (
     Measure("accuracy", "accuracy", 1, 0.01, 1.0),
-    Measure("eval_loss", "validation loss", -1, 0.01, 0.1),
+    _LAST,
     Measure("train_loss", "training loss", -1, 0.01, 0.1),
 )
 FORGOTTEN = Measure("general_loss_rise", "loss on general text above the base's", -1, 0.1, 0.1, 0.2)
 AIMS = {
+    "method": FORGOTTEN,
+    "early_stopping_patience": _LAST,
     "max_length": Measure("truncated_share", "share of rows cut", -1, noticed=0.02),
     "batching": Measure("padding_share", "share of padding", -1, noticed=0.2),
     "eval_steps": Measure("eval_per_step", "seconds of evaluation a step", -1),
@@ -55,6 +59,8 @@ AIMS = {
     "loss": Measure("macro_f1", "macro F1", 1, 0.01, 1.0),
 }
 """Setting → what changing it is meant to better."""
+_FEW_ROWS = 20
+"""On fewer held-out rows one of them is worth more than most cures."""
 
 
 def with_sick(store: Store, record: JobRecord, *, state: str | None = None) -> Comparison | None:
@@ -88,6 +94,7 @@ def figures_of(store: Store, record: JobRecord) -> Figures:
     The validation loss is the last one that was told, which the best checkpoint hides.
     """
     found = _numbers(record.metrics)
+    losses: list[float] = []
     meant: dict[str, list[float]] = {"padding_share": [], "tokens_per_s": []}
     evals_s = steps = 0.0
     for event in store.jobs.events(record.id, kinds=["data", "judged", "metrics"]):
@@ -97,10 +104,12 @@ def figures_of(store: Store, record: JobRecord) -> Figures:
             continue
         steps = max(steps, values.get("step", 0.0))
         evals_s += values.get("eval_s", 0.0)
-        found |= {k: v for k, v in values.items() if k == "eval_loss"}
+        losses += [values["eval_loss"]] if "eval_loss" in values else []
         for name, measured in meant.items():
             measured += [values[name]] if name in values else []
     found |= {name: sum(values) / len(values) for name, values in meant.items() if values}
+    if losses:
+        found |= {"eval_loss": losses[-1], "lowest_eval_loss": min(losses)}
     if steps:
         found |= {"steps": steps, "eval_per_step": evals_s / steps}
     if {"general_loss", "base_general_loss"} <= found.keys():
@@ -121,9 +130,8 @@ def _numbers(values: object) -> Figures:
 
 def aims_of(sick: TrainingSpec, cured: TrainingSpec, before: Figures) -> Iterator[Measure]:
     """Give the measures of what was changed, as far as the sick run suffered there."""
-    aims = {"method": FORGOTTEN, "learning_rate": FORGOTTEN, **AIMS}
     found = dict.fromkeys(
-        aim for name, aim in aims.items() if getattr(sick, name) != getattr(cured, name)
+        aim for name, aim in AIMS.items() if getattr(sick, name) != getattr(cured, name)
     )
     yield from (aim for aim in found if before.get(aim.key, -1.0) >= aim.noticed)
 
@@ -133,14 +141,23 @@ def _judged(sick: JobRecord, cured: JobRecord, before: Figures, after: Figures) 
     both = before.keys() & after.keys()
     aimed = [m for m in aims_of(sick.training, cured.training, before) if m.key in both]
     usual = [m for m in USUAL if m.key in both]
+    few = min(before.get("n", _FEW_ROWS), after.get("n", _FEW_ROWS)) < _FEW_ROWS
+    fair = [m for m in usual if m.key != "accuracy" or not few]
     if not aimed and not usual:
         text = f"{cured.id} and {sick.id} have no figure in common, so the cure cannot be judged."
         return Comparison(sick_job=sick.id, worked=None, text=text)
-    decisive = aimed or usual
+    decisive = aimed or fair or usual
     chosen = next((m for m in decisive if m.better(before[m.key], after[m.key])), decisive[0])
     worked = chosen.better(before[chosen.key], after[chosen.key])
-    told = "; ".join(f"{m.name} {before[m.key]:.3g} → {after[m.key]:.3g}" for m in (*aimed, *usual))
+    told = "; ".join(
+        f"{m.name} {before[m.key]:.3g} → {after[m.key]:.3g}" for m in dict.fromkeys(aimed + usual)
+    )
     head = "The cure worked" if worked else "The cure did not help"
+    if worked and _LOWEST.key in both and _LOWEST.better(after[_LOWEST.key], before[_LOWEST.key]):
+        told += (
+            f". But at its best {sick.id} was better: {_LOWEST.name} {before[_LOWEST.key]:.3g}, "
+            f"now {after[_LOWEST.key]:.3g}"
+        )
     return Comparison(
         sick_job=sick.id, worked=worked, measure=chosen.name, before=before[chosen.key],
         after=after[chosen.key], text=f"{head}: beside {sick.id}, {told}.",

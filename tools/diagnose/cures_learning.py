@@ -9,6 +9,10 @@ from tools.diagnose.evidence import Run
 from tools.diagnose.rates import rate_of, usual_rate
 from tools.diagnose.report import Cure
 
+_SEEN_OFTEN = 100
+"""Times that the rows of a rare label have to be seen, whichever of them."""
+_MOST_PASSES = 20
+
 
 def overfitting(run: Run) -> Cure:
     """Learn less by heart: a smaller adapter, dropout, decay, an earlier end."""
@@ -21,6 +25,9 @@ def overfitting(run: Run) -> Cure:
         changes |= changed(run, dropout=max(0.1, run.number("dropout") or 0.0))
     changes |= changed(run, weight_decay=max(0.01, run.number("weight_decay") or 0.0))
     best, total = _best_step(run), run.total_steps
+    # A smaller adapter learns more slowly; early stopping ends it where it is at its best.
+    if "rank" in changes:
+        best = 0
     if run.spec.get("max_steps") and best and total > 1.3 * best:
         changes |= changed(run, max_steps=max(1, math.ceil(1.15 * best)))
     elif epochs and best and total > 1.3 * best:
@@ -166,11 +173,13 @@ def leakage(run: Run) -> Cure:
 def collapse(run: Run) -> Cure:
     """Let rarer labels count."""
     changes = changed(run, loss="focal") if run.is_label_task else {}
-    epochs = run.number("epochs")
-    if epochs and not run.spec.get("max_steps"):
-        changes |= changed(run, epochs=max(4.0, 2 * epochs))
-    elif run.spec.get("max_steps"):
-        changes |= changed(run, max_steps=2 * int(run.spec["max_steps"]))
+    epochs, steps, passes = run.number("epochs"), run.number("max_steps"), _passes_for_rare(run)
+    rows, each = run.number("rows"), run.batch_rows
+    if steps:
+        needed = math.ceil(passes * rows / each) if rows and each else 0
+        changes |= changed(run, max_steps=max(2 * int(steps), needed))
+    elif epochs:
+        changes |= changed(run, epochs=max(4.0, 2 * epochs, passes))
     return Cure(
         changes=changes,
         predicted="Macro F1 should rise as the rarer labels are said too.",
@@ -178,6 +187,13 @@ def collapse(run: Run) -> Cure:
         "of their rows teach them best.",
         todo="Add rows of the rarer labels, or thin out the most frequent one.",
     )
+
+
+def _passes_for_rare(run: Run) -> float:
+    """Return the passes over the data in which the rarest label is seen often enough."""
+    counts = run.data.get("label_counts")
+    seen = [n for n in counts.values() if n] if isinstance(counts, dict) else []
+    return float(min(_MOST_PASSES, math.ceil(_SEEN_OFTEN / min(seen)))) if seen else 0.0
 
 
 def forgetting(run: Run) -> Cure:
