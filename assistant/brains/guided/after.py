@@ -198,6 +198,8 @@ def compare(view: View, wish: Wish, offered: Offered) -> Plan:
     ended = [job["id"] for job in view.trainings if job["state"] not in ("queued", "running")]
     known = [job["id"] for job in view.trainings]
     named = named_jobs(view)
+    if len(named) == 1 and len(re.findall(r"\bjob\d+\b", view.said.plain)) > 1:
+        return Plan(reply=f"{named[0]} is named twice; a comparison needs two different runs.")
     wanted = named[:4]
     if len(wanted) < 2:
         focus = [str(view.focus)] if view.focus in known else []

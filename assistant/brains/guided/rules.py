@@ -69,6 +69,11 @@ def _a_run_or_a_file(scores: Scores, words: Clause) -> None:
 
 def _a_run_on_a_file(scores: Scores, words: Clause) -> None:
     """`tickets-7 on other.csv` is a judgement, unless it is said to be something else."""
+    if words.names_file and words.speaks_of("KEEPS_LEARNING"):
+        scores["start"] = max([3.6, *scores.values()])
+        for other in ("resume", "evaluate"):
+            scores.pop(other, None)
+        return
     on_a_file = words.says(r"(?:on|with|against|over|using|for) (?:the |my )?(?:\w+ )?file\d+")
     trains = words.says(r"(?:re)?(?:train|tun|start)\w*")
     taken = {"evaluate", "export", "try", "forget"} & scores.keys()

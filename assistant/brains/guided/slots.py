@@ -34,7 +34,7 @@ def training_values(view: View) -> Args:
     said = view.said
     values: Args = dict(quantities.find_quantities(said.plain))
     values |= choices.find_choices(said.plain)
-    if model := references.find_model(said):
+    if model := references.find_model(said) or _unknown_model(view):
         values["model"] = model
     values |= references.find_columns(said)
     if template := references.find_template(said):
@@ -48,6 +48,13 @@ def training_values(view: View) -> Args:
     elif phrase("DEDUPE").search(said.plain) or _WITHOUT_THEM.search(said.plain):
         values["dedupe"] = True
     return values
+
+
+def _unknown_model(view: View) -> str | None:
+    """`tune mymodel-x7 on it`: a name that is no run is a model, even one that does not exist."""
+    match = re.search(r"\b(?:tune|finetune|train) (job\d+) (?:on|with|using)\b", view.said.plain)
+    name = view.said.value(match[1]) if match else None
+    return name if name and all(job["id"] != name for job in view.jobs) else None
 
 
 def relative_values(view: View, base: Args) -> Args:

@@ -69,6 +69,8 @@ def start(view: View, wish: Wish, offered: Offered) -> Plan:
     same_plan = not explicit and last.get("path") == path and last
     if goal and "goal" not in values:
         values["goal"] = goal
+    if explicit and phrase("KEEPS_LEARNING").search(view.said.plain):
+        values["continues"] = find_job(view, "evaluate")[0]
     if "trials" not in values and phrase("SEARCH").search(view.said.plain):
         values["trials"] = _USUAL_TRIALS
     if phrase("SAME_BASE").search(view.said.plain):
