@@ -95,7 +95,7 @@ def data_files(folder: Path, *, prefix: str = "", depth: int = _DEPTH) -> list[s
 
 def _waiting(approval: Approval) -> dict[str, Any]:
     # A search holds the run that it varies, several adapters the run of each.
-    first = next((named["run"] for named in approval.plan.get("runs", ())), {})
+    first: dict[str, Any] = next((named["run"] for named in approval.plan.get("runs", ())), {})
     plan = {**approval.plan.get("base", first), **approval.plan}
     return {
         "approval": approval.id,

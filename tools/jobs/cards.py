@@ -65,7 +65,8 @@ def adapters_card(whole: Plan, plans: Mapping[str, Plan]) -> dict[str, str]:
         for name, own in each.items()
     }
     budget = whole.spec.max_minutes
-    kept = {k: card[k] for k in ("engine", "memory", "time", "disk", "may change") if k in card}
+    shared = ("engine", "memory", "time", "disk", "may change")
+    kept: dict[str, str] = {label: card[label] for label in shared if label in card}
     if budget:
         kept["budget"] = f"each stops after {budget:g} minutes with its best state"
     if not whole.spec.probe:

@@ -152,9 +152,11 @@ def _check_unchanged(ctx: Context, approval: Approval) -> None:
 
 
 def _planned(approval: Approval) -> StartedSpec:
-    kinds = {"search": SearchSpec, "adapters": AdaptersSpec}
-    spec: StartedSpec = kinds.get(approval.plan["kind"], TrainingSpec).model_validate(approval.plan)
-    return spec
+    if approval.plan["kind"] == "search":
+        return SearchSpec.model_validate(approval.plan)
+    if approval.plan["kind"] == "adapters":
+        return AdaptersSpec.model_validate(approval.plan)
+    return TrainingSpec.model_validate(approval.plan)
 
 
 def _changed_plan(ctx: Context, plan: StartedSpec, approval: Approval) -> str:
