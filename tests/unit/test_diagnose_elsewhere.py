@@ -69,6 +69,7 @@ def test_a_run_not_seen_whole_is_not_said_to_have_learned_too_little(
 
 
 def test_a_handful_of_steps_is_too_little() -> None:
+    short: list[dict[str, Any]]
     short = [{"kind": "metrics", "step": i, "epoch": i / 100, "loss": 2.6 - i / 20} for i in (1, 2)]
     assert _codes(_run(short, max_steps=3)) == ["underfitting"]
     learned = [*short, {"kind": "judged", "accuracy": 0.9, "base_accuracy": 0.3}]

@@ -148,6 +148,18 @@ def test_slow_alone_is_not_guessed_at(ctx: Context) -> None:
     assert report.healthy is None
     assert report.causes == ()
     assert len(report.asks) >= 2
+    first = [cure.split(":")[0] for cure in report.usual_cures]
+    assert first[:4] == ["Loader workers", "Mixed precision", "Efficient batching", "More devices"]
+    assert "What usually helps, in this order" in report.text()
+
+
+def test_poor_results_without_a_run_begin_with_the_data(ctx: Context) -> None:
+    report = diagnose(ctx, question="the results are poor")
+    assert report.healthy is None
+    assert report.usual_cures[0].startswith("Data quality")
+    assert [report.usual_cures[n].split(":")[0] for n in (1, 2, 3)] == [
+        "Learning rate and duration", "Base model", "Preprocessing and tokenisation",
+    ]  # fmt: skip
 
 
 def test_the_capability_gives_one_json_document(ctx: Context, tmp_path: Path) -> None:

@@ -89,6 +89,7 @@ def report_on(ctx: Context | None, run: Run, record: JobRecord | None = None) ->
         healthy=healthy,
         causes=causes,
         asks=asks,
+        usual_cures=words.usual_cures(run) if not causes else (),
         looked_at=run.looked_at(),
         series=_series(run, causes),
         comparison=compare.with_sick(ctx.store, record) if ctx and record else None,

@@ -157,6 +157,7 @@ class DiagnosisReport(Report):
         healthy: True, False, or None where the evidence does not suffice.
         causes: Most likely first; empty where none is backed by evidence.
         asks: What would help to tell, when the evidence does not suffice.
+        usual_cures: What usually helps, in order, for a complaint whose cause is not seen.
         looked_at: What evidence there was, such as `60 training losses`.
     """
 
@@ -166,6 +167,7 @@ class DiagnosisReport(Report):
     healthy: bool | None
     causes: tuple[Cause, ...] = ()
     asks: tuple[str, ...] = ()
+    usual_cures: tuple[str, ...] = ()
     looked_at: tuple[str, ...] = ()
     series: Series = Field(default_factory=Series)
     comparison: Comparison | None = None
@@ -185,6 +187,9 @@ class DiagnosisReport(Report):
         if self.looked_at:
             lines += ["", f"Looked at: {', '.join(self.looked_at)}."]
         lines += [f"To tell more: {ask}" for ask in self.asks]
+        if self.usual_cures:
+            lines += ["", "What usually helps, in this order:"]
+            lines += [f"{n}. {cure}" for n, cure in enumerate(self.usual_cures, 1)]
         return "\n".join([*lines, self._next()]).strip()
 
     def _headline(self) -> str:

@@ -178,9 +178,26 @@ _POOR = re.compile(
 )
 _POOR_ASKS = (
     "The run or its events (`luthier diagnose JOB`): was it still learning, or learning by heart?",
-    "The data first (`luthier inspect FILE`): wrong or contradicting answers, mixed formats, too "
-    "few rows; then rate and duration, then the base model, then how rows become tokens.",
+    "The data (`luthier inspect FILE`): its problems, its labels, and what is trained of a row.",
 )
+_SLOW_CURES = (
+    "Loader workers: two to four processes make batches, so that the device does not wait.",
+    "Mixed precision: bfloat16 on a card that has it computes about twice as fast as float32.",
+    "Efficient batching: rows of like length together or packed, so that little is padding, and a "
+    "larger batch where memory allows.",
+    "More devices: the same steps, shared out.",
+    "A fused optimiser: fewer small operations a step.",
+    "A cosine schedule: often the same loss in fewer steps.",
+)
+_POOR_CURES = (
+    "Data quality and format: wrong or contradicting answers, mixed formats, the wrong columns; no "
+    "setting makes up for them.",
+    "Learning rate and duration: still falling at the end means more, turning upwards means less.",
+    "Base model: one nearer to the domain, or larger.",
+    "Preprocessing and tokenisation: rows cut off, another template, an end that is not trained.",
+    "More, and more diverse, data; augmentation where there is little.",
+)
+"""What the mission's table of troubles names for them, in its order."""
 _SLOW_ASKS = (
     "The events of the run or its job id: they say where the time goes (waiting for data, padding, "
     "evaluation).",
@@ -219,6 +236,13 @@ def asks_for(run: Run) -> tuple[str, ...]:
         if not run.spec:
             asks.append(_SETTINGS)
     return tuple(asks[:3])
+
+
+def usual_cures(run: Run) -> tuple[str, ...]:
+    """Return what usually helps, in order, where a trouble has many causes and none is seen."""
+    if complains_of_speed(run):
+        return _SLOW_CURES
+    return _POOR_CURES if _POOR.search(run.question) else ()
 
 
 def is_complaint(text: str) -> bool:
