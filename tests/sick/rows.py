@@ -94,6 +94,7 @@ def chats(count: int, seed: int) -> Rows:
 
 def preferred(count: int, seed: int) -> Rows:
     """Questions with an answer that keeps to them, and one that repeats itself."""
+    seen = {str(a["prompt"]): a for a in answers(6 * count, seed)}
     return [
         {
             "prompt": a["prompt"],
@@ -101,7 +102,7 @@ def preferred(count: int, seed: int) -> Rows:
             "rejected": [{"role": "assistant", "content": "No no no no."}],
             "row": a["row"],
         }
-        for a in answers(count, seed)
+        for a in list(seen.values())[:count]
     ]
 
 

@@ -117,6 +117,15 @@ def test_weak_suspicions_are_no_causes() -> None:
     assert ranked([suspect("overfitting", 0.45, "a"), suspect("leakage", 0.4, "b")]) == []
 
 
+def test_a_few_cut_rows_are_no_trouble_where_their_share_was_measured() -> None:
+    text = "7 rows were longer than the limit and lost their start."
+    run = Run(state="succeeded", data={"rows": 120, "truncated_share": 0.058})
+    run.warnings.append(("rows_cut", text))
+    assert report_on(None, run).causes == ()
+    run.data["truncated_share"] = 0.6
+    assert report_on(None, run).causes[0].code == "truncation"
+
+
 def test_overfitting_is_cured_in_the_order_of_the_troubles_table() -> None:
     values = [2.0, 1.5, 1.6, 1.9, 2.4]
     run = Run(
