@@ -213,3 +213,15 @@ def test_long_plain_texts_are_parted_and_not_cut() -> None:
     assert not any("cut at" in note for note in found.notes)
     short = recommend(situation(kind="text", rows=12, p95=2_000))
     assert found.plans[0].duration.expected > 5 * short.plans[0].duration.expected
+
+
+def test_needs_that_no_model_meets_are_named() -> None:
+    found = recommend(situation(target="hosted", licence="apache-2.0"))
+    assert found.plans == []
+    assert "apache-2.0 and the target hosted" in found.rejected[0].reason
+
+
+def test_a_wish_against_itself_is_told() -> None:
+    found = recommend(situation(goal="without QLoRA", preferences={"method": "qlora"}))
+    assert found.plans[0].method != "qlora"
+    assert any("asked for and refused" in note for note in found.notes)

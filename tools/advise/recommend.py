@@ -132,6 +132,8 @@ def _plans_for(situation: Situation, model: ModelInfo, result: Recommendation) -
         if not facts.proposed and method not in {wished, *tried, *light}:
             continue
         if method in without:
+            if method == wished:
+                result.notes.append(f"{method} was asked for and refused at once: it is left out.")
             rejected.append(Rejected(method, "you asked to do without it", "your goal"))
             continue
         found = _one(situation, model, method)
@@ -231,6 +233,10 @@ def _nothing_fits(situation: Situation, models: list[ModelInfo], result: Recomme
     clash = next((r for r in result.rejected if "what works: " in r.reason), None)
     if situation.model is None and clash:
         return f"Nothing goes together here. What works: {clash.reason.partition('works: ')[2]}."
+    if not models:
+        reason = f"none meets both the licence {situation.licence or 'any'} and the target "
+        reason += situation.target
+        result.rejected.append(Rejected("every listed model", reason, "data/models.toml"))
     if situation.model is None or not models:
         return (
             "Nothing in the catalogue meets all these needs; loosen the licence, the target or the "
