@@ -124,7 +124,9 @@ def _killed_run(
     ended = _ended(ctx, record)
     for row in rows:
         row["end"] = ended.state
-        row["equal_losses"] = _losses(ctx, record.id) == _losses(ctx, whole.id)
+        found, expected = _losses(ctx, record.id), _losses(ctx, whole.id)
+        row["differs_at"] = [n for n in expected if found.get(n) != expected[n]][:5]
+        row["equal_losses"] = found == expected
         row["equal_weights"] = _weights(ctx, record.id) == _weights(ctx, whole.id) is not None
     return rows
 
