@@ -217,6 +217,7 @@ def _gpt2(family: str, config: dict[str, Any]) -> Shape:
         head_dim=h // heads, intermediate=i, vocab=int(config["vocab_size"]), context=context,
         tied=True, gated=False, linears=linears, layer_extras=4 * h,
         other_parameters=2 * h + context * h,
+        inner_dropout=float(config.get("attn_pdrop", 0.1)) > 0,
     )  # fmt: skip
 
 

@@ -205,6 +205,7 @@ def _works(
         gpus=spread.processes,
         offload=spread.offload,
         trained_share=_TRAINED_SHARE.get(situation.data.kind, 0.75),
+        dropout=defaults.dropout(situation.data.rows, model)[0],
     )
     effective = preferences.get("effective_batch") or _effective(situation, spread.processes)
     total = max(1, int(effective))

@@ -160,7 +160,13 @@ def _workload(draft: Draft, device: str) -> Workload:
         precision=_precision(draft, device),
         device=cast(Device, device),
         trained_share=draft.lengths.answer_share,
+        dropout=_dropout(draft),
     )
+
+
+def _dropout(draft: Draft) -> float:
+    wished = draft.request.dropout
+    return defaults.dropout(draft.rows, draft.model)[0] if wished is None else wished
 
 
 def _with(work: Workload, **changes: Any) -> Workload:

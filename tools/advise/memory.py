@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from tools.advise.activations import activation_bytes, logit_bytes
 from tools.advise.figures import GIB, MemoryEstimate
+from tools.advise.processor import FLOOR_GIB, HIGH, LOW, on_processor
 from tools.advise.programs import RECIPES, Recipe
 from tools.advise.shapes import Linear, Shape
 from tools.advise.workload import PRECISION_BYTES, Quantization, Workload
@@ -32,24 +33,6 @@ QUANTIZED_BYTES: dict[str, float] = {
 }
 """Bytes per quantised weight with its constants. Source: QLoRA (arXiv 2305.14314) §3."""
 
-CPU_FLOOR_GIB = 0.56
-"""Resident size of a worker with torch, transformers, peft and trl imported and rows read, before
-the first step. Measured on x86-64 Linux, Python 3.11, torch 2.13."""
-_HEAP = {"full": 1.85}
-_HEAP_ADAPTER, _HEAP_QUANTISED = 2.75, 3.3
-"""Resident growth per byte of kept activations. glibc gives torch aligned blocks (`memalign`) and
-cannot use a freed one again for an equal request, so what a layer made and dropped stays resident
-beside what it kept: an adapter drops the base's output, its own and their scaled sum as well.
-Counted bytes and resident growth are equal where freed memory goes back at once (measured)."""
-_RECOMPUTED = 0.55
-"""Share of that growth which checkpointing leaves: of every layer that is computed again the heap
-keeps what was dropped, so it saves half, not nine tenths (measured)."""
-_NEVER_IN_HEAP = 32 * 2**20
-_BITSANDBYTES_GIB = 0.03
-_RAISED_COPIES = 2.3
-"""Beside a quantised base: copies of what stays in float32 (embeddings, head) that preparing it
-leaves in the heap (measured on 5M to 290M parameters)."""
-
 
 def estimate_memory(work: Workload, recipe: Recipe | None = None) -> MemoryEstimate:
     """Return the peak memory of a training step, by part and with its band.
@@ -61,8 +44,11 @@ def estimate_memory(work: Workload, recipe: Recipe | None = None) -> MemoryEstim
         work = replace(work, program=recipe)
     parts = _spread(work, _parts(work))
     if work.device == "cpu":
-        parts |= _only_on_cpu(work, parts)
-        certain, low, high, host = CPU_FLOOR_GIB, 0.85, 1.22, 0.0
+        kept_whole = 0 if work.quantized == "none" else (
+            work.shape.parameters - _quantised_weights(work)
+        )  # fmt: skip
+        parts = on_processor(work, parts, kept_whole)
+        certain, low, high, host = FLOOR_GIB, LOW, HIGH, 0.0
     else:
         parts["framework"] = work.habits.fixed_gib * GIB
         certain, low, high = 0.0, work.habits.low, work.habits.high
@@ -116,41 +102,6 @@ def _parts(work: Workload) -> dict[str, float]:
     peak = max(parts["gradients"] + step, together if work.accumulates else during)
     parts["not at once"] = peak - together
     return parts
-
-
-def _only_on_cpu(work: Workload, parts: dict[str, float]) -> dict[str, float]:
-    """What a process on the processor takes beside the bytes that are counted on a card."""
-    heap = _HEAP.get(work.method, _HEAP_ADAPTER)
-    heap = _HEAP_QUANTISED if work.quantized != "none" else heap
-    kept = activation_bytes(replace(work, checkpointing=False))
-    kept *= _RECOMPUTED if work.checkpointing else 1.0
-    small = _small_share(work)
-    more = {
-        "framework": CPU_FLOOR_GIB * GIB,
-        "activations": small * heap * kept + (1 - small) * parts["activations"],
-        "logits": heap * parts["logits"],
-        "not at once": 0.0,  # freed activations stay resident while gradients come
-        "the probe's copy": 4.0 * work.trained_parameters,
-    }
-    if work.quantized != "none":
-        raised = 4.0 * (work.shape.parameters - _quantised_weights(work))
-        more["raised copies"] = _BITSANDBYTES_GIB * GIB + _RAISED_COPIES * raised
-    return {name: max(1, work.gpus) * value for name, value in ({**parts, **more}).items()}
-
-
-def _small_share(work: Workload) -> float:
-    """Share of the activations in tensors below 32 MiB; larger ones never lie in glibc's heap.
-
-    Source: mallopt(3), M_MMAP_THRESHOLD: it adapts up to 32 MiB on 64-bit systems.
-    """
-    tokens = 4 * work.rows * work.length
-    if tokens * work.shape.hidden >= _NEVER_IN_HEAP:
-        return 0.0
-    if tokens * work.shape.intermediate < _NEVER_IN_HEAP:
-        return 1.0
-    wide = (4 if work.shape.gated else 2) * work.shape.intermediate
-    narrow = (5 + 2 * work.shape.layer_norms) * work.shape.hidden
-    return narrow / (wide + narrow)
 
 
 def _largest_matrix(shape: Shape) -> int:

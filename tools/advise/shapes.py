@@ -35,6 +35,7 @@ class Shape:
         other_parameters: Final norm, learned positions, biases of the head.
         layer_norms: Norms over the hidden size in one layer.
         sliding_window: Tokens each token looks back at in most layers; None means all.
+        inner_dropout: Its own attention and blocks drop out in training.
     """
 
     family: str
@@ -54,6 +55,7 @@ class Shape:
     layer_norms: int = 2
     sliding_window: int | None = None
     softcapped: bool = False
+    inner_dropout: bool = False
 
     @property
     def embedding_parameters(self) -> int:

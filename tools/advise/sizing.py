@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, cast
 
-from tools.advise import ledger, solver
+from tools.advise import defaults, ledger, solver
 from tools.advise.clashing import refusal_of
 from tools.advise.duration import Run, estimate_duration
 from tools.advise.evidence import facts_of_method
@@ -21,12 +21,16 @@ from tools.advise.reports import AccuracyReport, EstimateReport, rounded
 from tools.advise.situation import DataFacts, facts_of
 from tools.context import Context
 from tools.datasets.inspect import inspect_file
+from tools.datasets.report import DatasetReport
 from tools.errors import BadInput
 from tools.history.spec import Device, Precision
 
 _PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 _DEFAULT_LENGTH = 1024
 _DEFAULT_BATCH = 8
+_SAMPLE_ROWS = 50
+_FEW_ROWS = 1_000
+"""Rows of ordinary data, where none is named; adapters of larger models drop out then."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +79,17 @@ def estimate_for(ctx: Context, wish: Wish) -> EstimateReport:
     machine, uneven = with_useful_cards(
         machine_of(ctx, hardware=wish.hardware, memory_gb=wish.memory_gb)
     )
-    data = facts_of(inspect_file(ctx, wish.path, sample_rows=0)) if wish.path else None
+    seen = inspect_file(ctx, wish.path, sample_rows=_SAMPLE_ROWS) if wish.path else None
+    data = facts_of(seen) if seen else None
     notes = [*machine.notes, *([uneven] if uneven else [])]
     if wish.model and is_size(wish.model):
         notes.append(f"{wish.model} is taken as {base.name}; name another if you mean it.")
     if len(machine.gpus) > 1 and wish.engine is None:
         notes.append("This is for one of the cards; with zero3 or fsdp they share the weights.")
-    work = _workload(wish, base, machine, _length(wish, base, data, notes))
+    length = _length(wish, base, data, notes)
+    work = _workload(wish, base, machine, length, answer_share(seen) if seen else 1.0)
+    if seen is None:
+        notes.append("Without data, the loss is taken to look at every token.")
     _check(wish, work, machine, notes)
     known = 1.0 if wish.described else ledger.correction(ctx, ledger.MEMORY)
     memory = ledger.corrected(estimate_memory(work), known)
@@ -165,7 +173,16 @@ def _length(wish: Wish, base: ModelInfo, data: DataFacts | None, notes: list[str
     return length
 
 
-def _workload(wish: Wish, base: ModelInfo, machine: Machine, length: int) -> Workload:
+def answer_share(report: DatasetReport) -> float:
+    """Return the share of a row that is trained: the 95th percentile of the rows looked at."""
+    sizes = [(len(row.asked), len(row.answer)) for row in report.preview]
+    shares = sorted(answer / max(1, asked + answer) for asked, answer in sizes) or [1.0]
+    return min(1.0, 0.02 + shares[round(0.95 * (len(shares) - 1))])
+
+
+def _workload(
+    wish: Wish, base: ModelInfo, machine: Machine, length: int, trained_share: float
+) -> Workload:
     """The step to estimate; what a question leaves open is chosen to make the most fit."""
     device: Device = "cuda" if machine.gpus else "cpu"
     asks_for_most = wish.solve in {"longest_context", "biggest_model"}
@@ -187,6 +204,8 @@ def _workload(wish: Wish, base: ModelInfo, machine: Machine, length: int) -> Wor
         engine=wish.engine or "single",
         gpus=max(1, len(machine.gpus)) if several else 1,
         accumulates=wish.gradient_accumulation > 1,
+        dropout=defaults.dropout(_FEW_ROWS, base)[0],
+        trained_share=trained_share,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from tools import methods
 from tools.advise.objectives import PAIRED
 from tools.advise.programs import RECIPES, Recipe
 from tools.advise.shapes import Shape
@@ -27,6 +28,7 @@ class Workload:
         attention: `eager` keeps every score, `fused` (SDPA, FlashAttention) none.
         engine, gpus: How the state is spread, and over how many cards.
         offload: What lies in the machine's memory instead of the card's.
+        dropout: Of the adapter's inputs; any but 0 counts alike, on a processor alone.
         classes: Outputs of a new head in place of the vocabulary's; 0 where there is none.
         whole: Parameters of modules that are trained whole, as copies, beside the adapter.
         accumulates: Gradients of earlier micro-batches lie there while the next one runs.
@@ -50,6 +52,7 @@ class Workload:
     gpus: int = 1
     offload: Offload = "none"
     objective: Objective = "prompt_completion"
+    dropout: float = 0.0
     classes: int = 0
     whole: int = 0
     accumulates: bool = False
@@ -81,6 +84,12 @@ class Workload:
         return "nf4-dq" if self.method == "qlora" and self.quantization == "none" else (
             self.quantization
         )  # fmt: skip
+
+    @property
+    def drops(self) -> bool:
+        """Whether an adapter drops out part of what it is given, and so keeps masks."""
+        lora_like = "lora_dropout" in methods.method(self.method).config
+        return self.dropout > 0 and lora_like
 
     @property
     def trained_parameters(self) -> int:

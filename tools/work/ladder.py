@@ -238,5 +238,6 @@ def _estimate(spec: TrainingSpec, shape: Shape, length: int) -> MemoryEstimate:
             device=spec.device,
             attention="eager" if spec.attention == "eager" else "fused",
             accumulates=spec.gradient_accumulation > 1,
+            dropout=spec.dropout,
         )
     )
