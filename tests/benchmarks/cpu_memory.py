@@ -185,7 +185,7 @@ def measure(case: Case, folder: Path) -> Measured | None:
     record = submit(ctx, plan.spec, name="bench", predicted={})
     peak = _wait(ctx, record.id)
     share = _trained_share(plan.manifest.split_file(settings.dataset_folder(plan.manifest.id),
-                                                    "train"), plan.model)  # fmt: skip
+                                                    "train"), plan.model, case.length)  # fmt: skip
     shutil.rmtree(home)
     if peak is None:
         print(f"failed: {case}", flush=True)
@@ -197,10 +197,10 @@ def measure(case: Case, folder: Path) -> Measured | None:
     )  # fmt: skip
 
 
-def _trained_share(split: Path, model: Any) -> float:
+def _trained_share(split: Path, model: Any, length: int) -> float:
     from tools.advise.lengths import measure_lengths
 
-    return measure_lengths(split, model).answer_share
+    return measure_lengths(split, model).answer_share(length)
 
 
 def _keep(run: Measured) -> None:

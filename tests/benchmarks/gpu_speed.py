@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import statistics
 import subprocess
 import sys
@@ -24,6 +25,8 @@ from typing import Any
 
 KEPT = Path(__file__).parent / "results" / "gpu_speed.json"
 HELD_OUT, EVALUATIONS = 128, 4
+_UNSLOTH = "LUTHIER_UNSLOTH_PATH"
+"""Variable with the import path of an environment that has Unsloth and the versions it wants."""
 FIXED: dict[str, Any] = {
     "rank": 16, "batch": 16, "epochs": 1, "length": 1024, "learning_rate": 1e-3,
 }  # fmt: skip
@@ -317,8 +320,11 @@ def child() -> None:
 
 def _child(trainer: str) -> subprocess.Popen[str]:
     more = ["--unsloth"] if trainer == "unsloth" else []
+    variables = dict(os.environ)
+    if more and _UNSLOTH in variables:
+        variables |= {"PYTHONPATH": variables[_UNSLOTH], "BARE": "1"}
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.benchmarks.gpu_speed", "CHILD", *more],
+        [sys.executable, "-m", "tests.benchmarks.gpu_speed", "CHILD", *more], env=variables,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 

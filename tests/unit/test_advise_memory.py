@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tools.advise.architecture import shape_of
+from tools.advise.lengths import from_counts
 from tools.advise.memory import RECIPES, Workload, estimate_memory
 from tools.advise.models import catalogue_entry, from_catalogue
 from tools.advise.processor import step_of
@@ -175,3 +176,10 @@ def test_pairs_of_answers_take_twice_the_activations() -> None:
 def test_a_head_of_classes_needs_no_logits_of_the_vocabulary() -> None:
     head = estimate_memory(work(objective="sequence_classification", classes=7))
     assert head.parts.get("logits", 0.0) < 0.001
+
+
+def test_a_cut_row_is_trained_on_a_larger_share_of_what_is_left() -> None:
+    lengths = from_counts([100, 400], measured=True, shares=[0.2, 0.2])
+    assert lengths.answer_share(400) == pytest.approx(0.22)
+    assert lengths.answer_share(100) == pytest.approx(0.82)
+    assert lengths.answer_share(50) == 1.0

@@ -159,7 +159,7 @@ def _workload(draft: Draft, device: str) -> Workload:
         targets=request.target_modules or "all-linear",
         precision=_precision(draft, device),
         device=cast(Device, device),
-        trained_share=draft.lengths.answer_share,
+        trained_share=draft.lengths.answer_share(length),
         dropout=_dropout(draft),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ PIECE_TOKENS = 2048
 """Length of the pieces that plain texts are parted into, where they are longer."""
 _PER_MESSAGE = 6
 """Tokens that a chat template adds round one message, rounded up."""
+_TEMPLATE_SHARE = 0.02
+"""The end of the answer, which is trained as well, is not among its characters."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Lengths:
     """Tokens a row: measured with the model's tokenizer where it is here, else from characters.
 
     Attributes:
-        answer_share: Share of a row that is trained, at the 95th percentile of the rows.
+        rows: Of each row looked at, its tokens and the share of them that is trained.
     """
 
     mean: float
@@ -30,7 +32,16 @@ class Lengths:
     p99: int
     longest: int
     measured: bool
-    answer_share: float = 1.0
+    rows: tuple[tuple[int, float], ...] = ()
+
+    def answer_share(self, limit: int) -> float:
+        """Return the share of a row of at most `limit` tokens that is trained, at the 95th
+        percentile of the rows. A cut takes the start of the prompt, so the share grows with it.
+        """
+        if not self.rows:
+            return 1.0
+        shares = sorted(share * max(1.0, tokens / limit) for tokens, share in self.rows)
+        return min(1.0, _TEMPLATE_SHARE + shares[round(0.95 * (len(shares) - 1))])
 
     def cut_share(self, limit: int) -> float:
         """Return roughly which share of the rows is longer than `limit`."""
@@ -46,20 +57,18 @@ def measure_lengths(split: Path, model: ModelInfo) -> Lengths:
     rows = list(_texts(split))
     counter = _counter(model)
     if counter:
-        counts = sorted(_PER_MESSAGE * len(row.texts) + counter(row.texts) for row in rows)
+        counts = [_PER_MESSAGE * len(row.texts) + counter(row.texts) for row in rows]
     else:
-        share = characters_per_token(model.shape.vocab)
-        counts = sorted(_PER_MESSAGE * len(r.texts) + int(r.characters / share) + 1 for r in rows)
-    shares = sorted(row.answer / max(1, row.characters) for row in rows) or [1.0]
-    return from_counts(
-        counts or [1],
-        measured=counter is not None,
-        answer_share=min(1.0, 0.02 + shares[round(0.95 * (len(shares) - 1))]),
-    )
+        each = characters_per_token(model.shape.vocab)
+        counts = [_PER_MESSAGE * len(row.texts) + int(row.characters / each) + 1 for row in rows]
+    shares = [row.answer / max(1, row.characters) for row in rows]
+    return from_counts(counts or [1], measured=counter is not None, shares=shares)
 
 
-def from_counts(counts: list[int], *, measured: bool, answer_share: float = 1.0) -> Lengths:
-    """Summarise sorted counts."""
+def from_counts(counts: list[int], *, measured: bool, shares: Sequence[float] = ()) -> Lengths:
+    """Summarise the tokens of each row, and which share of each is trained."""
+    rows = tuple(zip(counts, shares, strict=True)) if shares else ()
+    counts = sorted(counts)
     last = len(counts) - 1
     return Lengths(
         mean=sum(counts) / len(counts),
@@ -67,7 +76,7 @@ def from_counts(counts: list[int], *, measured: bool, answer_share: float = 1.0)
         p99=counts[round(0.99 * last)],
         longest=counts[last],
         measured=measured,
-        answer_share=answer_share,
+        rows=rows,
     )
 
 

@@ -20,7 +20,7 @@ from tools.work.rows import Encoded
 __all__ = ["Objective", "Scores", "objective_of", "rows_stay_apart"]
 _SAME = {torch.float32: 1e-4}
 _SAME_OTHERWISE = 1e-2
-_COMPARED = (4, 512)
+_COMPARED = (4, 64)
 _KINDS: dict[str, type[Objective]] = {
     "prompt_completion": Supervised,
     "chat": Supervised,
