@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.jobs_factory import NoWorkers, make_spec_alone
 from tools.context import Context
@@ -166,6 +167,16 @@ def test_who_resumes_too_late_does_not_undo_a_wish_to_stop(
     with pytest.raises(Conflict, match="it is running"):
         resume(late, record)
     assert (folder / CANCEL_FILE).exists()
+
+
+def test_a_worker_that_told_its_end_is_given_the_moment_to_be_gone(idle: Context) -> None:
+    record, folder = _stopped(idle, 4)
+    lock = FileLock(folder / "lock", thread_local=False)
+    lock.acquire()
+    gone = threading.Timer(0.5, lock.release)
+    gone.start()
+    assert resume(idle, record).state == "running"
+    gone.join()
 
 
 def test_two_checkpoints_are_kept_so_that_there_is_one_behind_the_newest(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from tools.jobs.reconcile import is_alive, reconcile
 from tools.jobs.trials import STUDY_FILE, minutes_left
 
 _STOPS_SOON_S = 2.0
+_ENDS_SOON_S = 10.0
 NEXT_PART = {"search": "the next trial", "adapters": "the next adapter"}
 
 
@@ -75,6 +76,7 @@ def resume(ctx: Context, record: JobRecord, *, at_once: bool = False) -> JobReco
     why_not, found = why_not_resumable(ctx, record, thorough=True)
     _refuse(record, why_not)
     reason = _from_where(ctx, record, found)
+    _let_end(ctx.settings.job_folder(record.id))
     # Two who resume at once: the second finds the first one's state, and touches nothing of its.
     with FileLock(ctx.settings.home / "admission.lock"):
         _back_into_the_queue(ctx, ctx.store.jobs.get(record.id), reason)
@@ -83,6 +85,13 @@ def resume(ctx: Context, record: JobRecord, *, at_once: bool = False) -> JobReco
     else:
         admit(ctx)
     return ctx.store.jobs.get(record.id)
+
+
+def _let_end(folder: Path) -> None:
+    """Give a worker that has told its end the moment it needs to be gone."""
+    deadline = time.monotonic() + _ENDS_SOON_S
+    while is_alive(folder) and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 def _refuse(record: JobRecord, why_not: str) -> None:

@@ -168,13 +168,16 @@ class Recipe(Trainer):
         return items
 
     def _run_epoch(self, **options: Any) -> None:
-        """Train nothing more where the checkpoint gone on from already holds the last step.
+        """Choose the epoch's order; train nothing more where a checkpoint holds the last step.
 
         transformers looks whether a run is over only after a step.
         """
         if self.state.global_step >= self.state.max_steps:
             self.control.should_training_stop = True
             return
+        # Of several processes each has its loader wrapped, and once more where it goes on from the
+        # middle of an epoch: accelerate's `set_epoch` does not reach through that.
+        self._order.set_epoch(options["epoch"])
         super()._run_epoch(**options)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
@@ -182,7 +185,8 @@ class Recipe(Trainer):
         rows *= self.args.world_size
         grouped = self._objective.spec.batching == "grouped"
         groups = {} if grouped else {"groups": 1}
-        return GroupedOrder(self._rows.lengths, rows, self.args.seed, **groups)
+        self._order = GroupedOrder(self._rows.lengths, rows, self.args.seed, **groups)
+        return self._order
 
     def _held_out_batches(self) -> Iterator[Batch]:
         rows = self._held_out
