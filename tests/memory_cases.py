@@ -8,11 +8,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Case:
-    """A run, and where between the needs of its batch and a smaller one the limit lies.
+    """A run, and where between the needs of its batch and of one row the limit lies.
 
     Attributes:
         words: About so many words are in every row that is trained.
-        share: 0 is the need of a batch of `fits` rows, 1 that of the planned batch.
+        share: 0 is the need of one row, 1 that of the planned batch.
         late: The limit comes down only when some steps and a checkpoint are there.
         saved: Whether the ladder can save it at all.
         group: The limit is a control group's, at which the kernel kills; otherwise it is one of
@@ -25,7 +25,6 @@ class Case:
     batch: int
     words: int
     share: float = 0.5
-    fits: int = 1
     objective: str = "text"
     late: bool = False
     saved: bool = True

@@ -105,13 +105,14 @@ def measure(case: Case, folder: Path, needs: dict[str, int]) -> dict[str, Any]:
     Args:
         needs: What was measured free already; grows.
     """
-    wanted, smaller = (_need(case, folder, batch, needs) for batch in (case.batch, case.fits))
+    wanted = _need(case, folder, needs)
+    smaller = _need(_one_row(case), folder, needs)
     limit = round(smaller + case.share * (wanted - smaller))
     if case.wide:
         limit = round(wanted * 0.9)
     workers = Limited(None if case.late else limit, group=case.group)
     ctx = _context(folder, "limited", workers)
-    spec = _spec(ctx, case, case.batch)
+    spec = _spec(ctx, case)
     record = submit(ctx, spec, name="limited")
     if case.late:
         _lower(ctx, record, limit)
@@ -149,13 +150,21 @@ def measure(case: Case, folder: Path, needs: dict[str, int]) -> dict[str, Any]:
     }
 
 
-def _need(case: Case, folder: Path, batch: int, needs: dict[str, int]) -> int:
-    """Return the most address space that a free run takes for its first, longest batches."""
-    of = [case.method, case.objective, batch, case.words, case.group, case.wide, case.changes]
+def _one_row(case: Case) -> Case:
+    """Return the least that can be tried: one row, in a run that needs about as little as any."""
+    method = case.method if case.method in ("qlora", "full") else "lora"
+    words = 200 if not case.wide else case.words
+    rate = {"learning_rate": 1e-3} if method == "full" else {}
+    return Case("one row", method, 1, words, group=case.group, wide=case.wide, changes=rate)
+
+
+def _need(case: Case, folder: Path, needs: dict[str, int]) -> int:
+    """Return the most memory that a free run takes for its first, longest batches."""
+    of = [case.method, case.objective, case.batch, case.words, case.group, case.wide, case.changes]
     key = json.dumps(of)
     if key not in needs:
-        ctx = _context(folder, f"free-{batch}", Limited(None))
-        record = submit(ctx, _spec(ctx, case, batch, may_change=()), name="free")
+        ctx = _context(folder, f"free-{len(needs)}", Limited(None))
+        record = submit(ctx, _spec(ctx, case, may_change=()), name="free")
         needs[key] = _peak(ctx, record, resident=case.group)
     return needs[key]
 
@@ -221,11 +230,11 @@ def _context(folder: Path, name: str, workers: Limited) -> Context:
     return Context(settings.model_copy(update={"work_dir": folder, "workers": workers}))
 
 
-def _spec(ctx: Context, case: Case, batch: int, **changes: Any) -> TrainingSpec:
+def _spec(ctx: Context, case: Case, **changes: Any) -> TrainingSpec:
     manifest = make_dataset(ctx, case.objective, train=case.batch, validation=4)
     _lengthen(ctx, manifest.id, case.words)
     values: dict[str, Any] = {
-        "method": case.method, "batch_size": batch, "max_steps": 2, "eval_steps": 2,
+        "method": case.method, "batch_size": case.batch, "max_steps": 2, "eval_steps": 2,
         "save_steps": 2, "max_length": 512, "may_change": MAY_CHANGE, "batching": "grouped",
     }  # fmt: skip
     if case.objective == "sequence_classification":
