@@ -225,3 +225,9 @@ def test_a_wish_against_itself_is_told() -> None:
     found = recommend(situation(goal="without QLoRA", preferences={"method": "qlora"}))
     assert found.plans[0].method != "qlora"
     assert any("asked for and refused" in note for note in found.notes)
+
+
+def test_a_model_that_must_be_fetched_is_told_where_the_network_is_off() -> None:
+    here = replace(situation(), own_machine=True, offline=True)
+    assert any("must be fetched" in note for note in recommend(here).notes)
+    assert not any("must be fetched" in n for n in recommend(replace(here, offline=False)).notes)

@@ -17,6 +17,11 @@ def notes_on(situation: Situation, result: Recommendation) -> list[str]:
     notes = [*_of_data(situation), *_of_objective(situation)]
     if first:
         notes += [*_of_length(situation, first), *_of_time(situation, first)]
+        if situation.offline and situation.own_machine and first.model.source == "catalogue":
+            notes.append(
+                f"The network is switched off: {first.model.name} must be fetched before it can be "
+                "tuned here. The starter model is here already."
+            )
         if situation.target == "hosted":
             notes.append("The service trains on its own machines; figures are for a card of 80 GB.")
         if "several" in situation.aims and first.method != "full":
