@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -62,7 +63,7 @@ class PlanShown(BaseModel):
             why=[ReasonShown.of(reason) for reason in plan.why],
             estimate={**plan.memory.as_dict(), "basis": plan.memory.basis},
             verdict=plan.verdict,
-            available_gib=round(plan.available_gib, 1),
+            available_gib=math.ceil(100 * plan.available_gib) / 100,
             duration_s=rounded(plan.duration),
             would_change=list(plan.would_change),
             why_not=plan.why_not,

@@ -125,7 +125,7 @@ def _report(
         engine=work.engine,
         hardware=machine.summary(),
         memory_gib=memory.as_dict(),
-        available_gib=round(available, 1),
+        available_gib=math.ceil(100 * available) / 100,
         verdict=verdict,
         basis=memory.basis,
         settings=_settings(work, wish.gradient_accumulation, wish.epochs),
@@ -268,6 +268,7 @@ def _duration(
         eval_tokens=6 * 0.15 * data.rows * width,
         checkpointing=work.checkpointing,
         device=work.device,
+        trained_share=work.trained_share,
     )
     return estimate_duration(run, machine, correction=pace)
 
