@@ -127,6 +127,13 @@ def test_whole_modules_are_trained_and_saved_beside_an_adapter(
             tmp_path / "c",
             plan_for("prompt_tuning", "prompt_completion", tiny, modules_to_save=("norm",)),
         )
+    with pytest.raises(Refused, match="no module called ln_f") as told:
+        train_cell(
+            settings,
+            tmp_path / "d",
+            plan_for("lora", "prompt_completion", tiny, modules_to_save=("norm", "ln_f")),
+        )
+    assert "lm_head" in told.value.hint
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])

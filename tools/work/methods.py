@@ -41,6 +41,7 @@ def make_trainable(
             hint="Use LoRA, which can, or leave modules_to_save out.",
             refused_by="preflight",
         )
+    _check_whole(model, spec)
     if not row.peft:
         model.requires_grad_(True)
         return model
@@ -59,6 +60,20 @@ def make_trainable(
             hint="Choose other target modules or another rank, or use LoRA.",
             refused_by="preflight",
         ) from error
+
+
+def _check_whole(model: Any, spec: TrainingSpec) -> None:
+    """Refuse modules to train whole that are not there: the library would leave them out unsaid."""
+    names = [name for name, _ in model.named_modules() if name]
+    missing = [one for one in spec.modules_to_save if not any(n.endswith(one) for n in names)]
+    if missing:
+        there = dict.fromkeys(name.rsplit(".", 1)[-1] for name in names)
+        known = ", ".join(name for name in there if not name.isdigit())
+        raise Refused(
+            f"This model has no module called {' or '.join(missing)}.",
+            hint=f"Leave it out, or choose among: {known}.",
+            refused_by="preflight",
+        )
 
 
 def peft_config(row: Method, spec: TrainingSpec, facts: dict[str, Any], model: Any) -> Any:
