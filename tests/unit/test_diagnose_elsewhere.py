@@ -201,3 +201,24 @@ def test_the_loss_of_preferences_has_no_end_to_reach() -> None:
     falling = _steps([0.69 - 0.006 * i for i in range(30)])
     assert _codes(_run(falling, objective="dpo")) == []
     assert _codes(_run(falling)) == ["underfitting"]
+
+
+def test_what_is_wrong_with_the_data_comes_before_too_little_training() -> None:
+    weak = {"kind": "judged", "n": 40, "accuracy": 0.23, "base_accuracy": 0.23,
+            "tfidf_accuracy": 0.95}  # fmt: skip
+    short = _steps([12.0 * 0.95**i for i in range(24)], every=1)
+    assert _codes(_run([*short, weak]))[0] == "underfitting"
+    told = {"kind": "data", "rows": 150, "answer_in_input_share": 0.98}
+    assert _codes(_run([told, *short, weak]))[:2] == ["leakage", "underfitting"]
+
+
+def test_the_time_of_a_handful_of_steps_is_not_what_is_wrong_first() -> None:
+    events = _steps([12.0, 11.6, 11.1], every=1)
+    times = {"kind": "timing", "train_s": 9.0, "eval_s": 7.0}
+    assert _codes(_run([*events, times], max_steps=3)) == ["underfitting", "eval_dominates"]
+
+
+def test_answers_that_all_differ_are_no_labels() -> None:
+    expected = {f"answer {i}": 1 for i in range(12)}
+    judged = {"kind": "judged", "n": 12, "expected": expected, "predictions": {"no": 12}}
+    assert "class_collapse" not in _codes(_run([judged]))

@@ -4,7 +4,8 @@ Several rules may suspect one cause; their evidence is put together and the stro
 each root cause explains its symptoms away: a symptom stays in the list, below its root. The order
 of NaN, divergence and the rate, where all three are seen: a rate far above what is usual comes
 first, because changing it cures the other two; where the rate is usual or unknown, what was
-measured comes first.
+measured comes first. What is wrong with the data comes before too little training, as in the table
+of troubles that the cures follow.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ EXPLAINS: dict[Code, tuple[Code, ...]] = {
                  "adapter_not_applied"),
     "constant_loss": ("underfitting", "lr_too_low", "adapter_not_applied", "class_collapse"),
     "label_noise": ("overfitting", "underfitting", "class_collapse", "eval_shift"),
-    "eval_shift": ("overfitting", "template_mismatch"),
-    "leakage": ("overfitting",),
+    "eval_shift": ("overfitting", "template_mismatch", "underfitting"),
+    "leakage": ("overfitting", "underfitting"),
     "truncation": ("untrained_stop", "underfitting", "pad_eos_confusion", "wrong_mask"),
     "pad_eos_confusion": ("untrained_stop",),
     "template_mismatch": ("untrained_stop", "class_collapse"),

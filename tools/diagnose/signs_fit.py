@@ -127,9 +127,8 @@ def _too_short(
     yield suspect(
         "underfitting",
         min(confidence, 0.9),
-        f"The training loss is {end:.3g} after {start:.3g}"
-        f"{' and was still falling after' if linear or still else ' after'} "
-        f"{run.total_steps} steps.{reached}",
+        f"The training loss went from {start:.3g} to {end:.3g} in {run.total_steps} steps"
+        f"{', and was still falling' if linear or still else ''}.{reached}",
         steps=[run.total_steps],
         start=start,
         end=end,

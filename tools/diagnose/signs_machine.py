@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from statistics import median
 
 from tools.diagnose.evidence import Run
 from tools.diagnose.suspicion import Suspicion, ramp, suspect
+
+_FEW = 10
 
 
 def growing(run: Run) -> Iterator[Suspicion]:
@@ -188,4 +191,12 @@ def tiny(run: Run) -> Iterator[Suspicion]:
     )
 
 
-RULES = (growing, fragments, padding, waiting, evaluating, precision, tiny)
+def slow(run: Run) -> Iterator[Suspicion]:
+    """Where the time goes; that of a handful of steps says little and is no more than a guess."""
+    few = 0 < run.total_steps <= _FEW
+    for rule in (padding, waiting, evaluating):
+        for found in rule(run):
+            yield replace(found, confidence=min(found.confidence, 0.58)) if few else found
+
+
+RULES = (growing, fragments, slow, precision, tiny)

@@ -15,6 +15,8 @@ def collapse(run: Run) -> Iterator[Suspicion]:
     """The model says one label whatever it is asked."""
     said, due = run.judged.get("predictions"), run.judged.get("expected")
     tuned, majority = run.number("accuracy"), run.number("majority_share")
+    if isinstance(due, Mapping) and len(due) > 0.5 * sum(due.values()) > 0:
+        return  # as many answers as rows: no labels
     if isinstance(said, Mapping) and sum(said.values()) >= 8:
         total = sum(said.values())
         top = max(said.values()) / total
