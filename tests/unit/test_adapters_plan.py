@@ -19,6 +19,10 @@ from tools.jobs.launch import submit, why_it_waits
 from tools.jobs.parts import STARTED
 from tools.jobs.resume import why_not_resumable
 from tools.jobs.showing import show_one
+from ui.web.desk import Desk
+from ui.web.live import Lives
+from ui.web.run_detail import run_detail
+from ui.web.run_table import runs_table
 
 TICKETS = "data/samples/support_tickets.csv"
 TONES = "data/samples/phrase_tone.jsonl"
@@ -218,3 +222,19 @@ def test_what_cannot_stand_in_one_model_is_refused(
     other = submit(still, make_spec_alone(**changes), name="other", at_once=True)
     with pytest.raises(Refused, match=said):
         check_together(form, [plain, other])
+
+
+def test_the_app_shows_each_adapter_under_its_job(still: Context) -> None:
+    job = submit(still, _several(("tickets", "tone")), name="both")
+    run = _begun(still, job, tickets="succeeded")["tickets"]
+    still.store.jobs.record(run.id, metrics={"accuracy": 0.9, "base_accuracy": 0.2})
+    desk = Desk(still.settings)
+    page = run_detail(desk, Lives(), still.store.jobs.get(job.id))
+    assert "Adapters on one base" in page
+    assert run.id in page
+    assert "0.20 -&gt; 0.90" in page
+    assert "not begun" in page
+    table = runs_table(desk)
+    assert "2 × lora" in table
+    assert "tickets, tone" in table
+    assert f"part of {job.id}" in table
