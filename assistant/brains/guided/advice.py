@@ -30,7 +30,7 @@ _LICENCES = re.compile(
     r"\bcommercial\w*|\bsell\w*\b|\bapache(?: 2(?:\.0)?)?\b|\bmit\b|\bpermissive\w*|\bopen[- ]source\b"
 )
 _MODEL_FACT = re.compile(
-    r"\bonnx\b|\blicen[cs]\w*|\bcommercial\w*|\bgated\b|\bcontext (?:length|window)"
+    r"\bonnx\b|\blicen[cs]\w*|\bcommercial\w*|\bgated\b|\bcontext (?:length|window)|\bhow many parameters (?:has|does)\b"
 )
 _LENS = phrase("LENS")
 _SYNTHETIC = phrase("SYNTHETIC")
@@ -206,8 +206,10 @@ def models(view: View, wish: Wish, offered: Offered) -> Plan:
     if memory := training_values(view).get("memory_gb"):
         values |= {"memory_gb": memory, "fits": True}
     values["licence"] = _licence(view.said.plain)
-    if served := re.search(r"\b(?:onnx|gguf|llama\.?cpp|ollama)\b", view.said.plain):
-        values["target"] = "onnx-cpu" if served[0] == "onnx" else "gguf"
+    if re.search(r"\b(?:gguf|llama\.?cpp|ollama)\b", view.said.plain):
+        values["target"] = "gguf"
+    elif re.search(r"\b(?:onnx|phones?|mobile|edge)\b", view.said.plain):
+        values["target"] = "onnx-cpu"
     return Plan(calls=[("list_models", only_offered(values, offered["list_models"]))])
 
 
