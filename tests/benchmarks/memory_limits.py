@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -32,52 +31,67 @@ from tools.history.jobs import JobRecord
 from tools.history.spec import UNFINISHED, TrainingSpec
 from tools.jobs.follow import wait
 from tools.jobs.launch import submit
+from tools.jobs.reconcile import is_alive, reconcile
 from tools.settings import Settings, read_settings
+from tools.work.nursery import Nursery
 
 KEPT = Path(__file__).parent / "results" / "memory_limits.jsonl"
 _DEADLINE_S = 400.0
 _MIB = 2**20
 _CHANGEABLE = frozenset(MAY_CHANGE)
 _LATE_STEP = 4
-
-
 _GROUP = Path("/sys/fs/cgroup/memory")
 
 
 class Limited:
-    """Starts workers under a limit of address space, or in a control group of their own."""
+    """Starts workers and holds them to a limit of address space, or in a control group.
 
-    def __init__(self, limit_bytes: int | None, *, group: bool = False) -> None:
-        self._limit = limit_bytes
-        self._group = _GROUP / f"luthier-{os.getpid()}" if group and limit_bytes else None
-        if self._group:
-            self._group.mkdir(exist_ok=True)
-            (self._group / "memory.limit_in_bytes").write_text(str(limit_bytes))
+    Most are forked from a process that has loaded the libraries, as a search does with its trials.
 
-    def close(self) -> None:
-        """Remove the control group."""
-        if self._group:
-            _until(lambda: not (self._group / "cgroup.procs").read_text(), "the group's end")
-            self._group.rmdir()
+    Attributes:
+        limit_bytes: What the next worker may have, or None.
+        group: Whether a control group holds it, which does not count what a fork shares.
+        fresh: Whether it is a process of its own.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._nursery = Nursery(home)
+        self._folder = _GROUP / f"luthier-{os.getpid()}"
+        self.limit_bytes: int | None = None
+        self.group = False
+        self.fresh = False
 
     def start(self, settings: Settings, job_id: str) -> int | None:
-        """Start a worker, as the launcher does, with the limit set before it begins."""
-        folder = settings.job_folder(job_id)
+        """Start a worker and limit it before its libraries are loaded or its job begins."""
+        if not self.fresh and self._nursery.is_ready():
+            pid = self._nursery.start(settings, job_id)
+        else:
+            folder = settings.job_folder(job_id)
+            with (folder / "log.txt").open("ab") as log:
+                pid = subprocess.Popen(
+                    [sys.executable, "-P", "-m", "tools.work.worker", job_id],
+                    cwd=folder, env=settings.worker_environment(), stdin=subprocess.DEVNULL,
+                    stdout=log, stderr=subprocess.STDOUT,
+                ).pid  # fmt: skip
+        if pid is not None and self.limit_bytes is not None:
+            self.hold(pid, self.limit_bytes)
+        return pid
 
-        def limit() -> None:
-            if self._group:
-                (self._group / "cgroup.procs").write_text(str(os.getpid()))
-            elif self._limit:
-                resource.setrlimit(resource.RLIMIT_AS, (self._limit, self._limit))
+    def hold(self, pid: int, limit_bytes: int) -> None:
+        """Limit a running worker."""
+        if not self.group:
+            psutil.Process(pid).rlimit(psutil.RLIMIT_AS, (limit_bytes, limit_bytes))
+            return
+        self._folder.mkdir(exist_ok=True)
+        (self._folder / "memory.limit_in_bytes").write_text(str(limit_bytes))
+        (self._folder / "cgroup.procs").write_text(str(pid))
 
-        with (folder / "log.txt").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "tools.work.worker", job_id],
-                cwd=folder, env=settings.worker_environment(), stdin=subprocess.DEVNULL,
-                stdout=log, stderr=subprocess.STDOUT, preexec_fn=limit,
-            )  # fmt: skip
-        self._process = process
-        return process.pid
+    def let_go(self) -> None:
+        """Limit nothing more, and remove the control group once it is empty."""
+        if self._folder.exists():
+            _until(lambda: not (self._folder / "cgroup.procs").read_text(), "the group's end")
+            self._folder.rmdir()
+        self.limit_bytes = None
 
     def answer(self, settings: Settings, target: str, prompt: str) -> str:
         """Say nothing: only jobs run here."""
@@ -90,36 +104,40 @@ def main() -> str:
     rows = [json.loads(line) for line in KEPT.read_text().splitlines()] if KEPT.exists() else []
     found = {} if "LUTHIER_ANEW" in os.environ else {row["case"]["name"]: row for row in rows}
     needs: dict[str, int] = {}
-    for number, case in enumerate(CASES):
-        if (number in chosen) if chosen else (case.name not in found):
-            with tempfile.TemporaryDirectory() as folder:
-                found[case.name] = row = measure(case, Path(folder), needs)
-            print(json.dumps(row), flush=True)
-            KEPT.write_text("".join(json.dumps(row) + "\n" for row in found.values()))
+    with tempfile.TemporaryDirectory() as folder:
+        ctx, workers = _context(Path(folder))
+        for number, case in enumerate(CASES):
+            if (number in chosen) if chosen else (case.name not in found):
+                found[case.name] = row = measure(ctx, workers, case, needs)
+                print(json.dumps(row), flush=True)
+                KEPT.write_text("".join(json.dumps(row) + "\n" for row in found.values()))
     return table([found[case.name] for case in CASES if case.name in found])
 
 
-def measure(case: Case, folder: Path, needs: dict[str, int]) -> dict[str, Any]:
-    """Run one case free, with its batch and a smaller one, then under the limit.
+def measure(ctx: Context, workers: Limited, case: Case, needs: dict[str, int]) -> dict[str, Any]:
+    """Run one case free, with its batch and with one row, then under the limit.
 
     Args:
         needs: What was measured free already; grows.
     """
-    wanted = _need(case, folder, needs)
-    smaller = _need(_one_row(case), folder, needs)
+    workers.group = case.group
+    workers.fresh = case.group or case.method == "qlora"
+    wanted, smaller = _need(ctx, case, needs), _need(ctx, _one_row(case), needs)
     limit = round(smaller + case.share * (wanted - smaller))
     if case.wide:
         limit = round(wanted * 0.9)
-    workers = Limited(None if case.late else limit, group=case.group)
-    ctx = _context(folder, "limited", workers)
+    workers.limit_bytes = None if case.late else limit
     spec = _spec(ctx, case)
     record = submit(ctx, spec, name="limited")
     if case.late:
-        _lower(ctx, record, limit)
+        _until(lambda: _last_step(ctx, record) >= _LATE_STEP, "the first steps")
+        pid = ctx.store.jobs.get(record.id).pid
+        assert pid is not None
+        workers.hold(pid, limit)
     ended = wait(ctx, record.id, timeout_s=_DEADLINE_S)
     if ended.state in UNFINISHED:
         raise RuntimeError(f"{case.name} is still {ended.state}")
-    workers.close()
+    workers.let_go()
     attempts = [
         e.payload["changes"]
         for e in ctx.store.jobs.events(record.id, kinds=["attempt"])
@@ -158,14 +176,14 @@ def _one_row(case: Case) -> Case:
     return Case("one row", method, 1, words, group=case.group, wide=case.wide, changes=rate)
 
 
-def _need(case: Case, folder: Path, needs: dict[str, int]) -> int:
+def _need(ctx: Context, case: Case, needs: dict[str, int]) -> int:
     """Return the most memory that a free run takes for its first, longest batches."""
     of = [case.method, case.objective, case.batch, case.words, case.group, case.wide, case.changes]
     key = json.dumps(of)
     if key not in needs:
-        ctx = _context(folder, f"free-{len(needs)}", Limited(None))
         record = submit(ctx, _spec(ctx, case, may_change=()), name="free")
         needs[key] = _peak(ctx, record, resident=case.group)
+        reconcile(ctx)
     return needs[key]
 
 
@@ -176,23 +194,17 @@ def _peak(ctx: Context, record: JobRecord, *, resident: bool) -> int:
         gates = ctx.store.jobs.events(record.id, kinds=["gate"])
         if now.pid and any(event.payload["gate"] == "probe" for event in gates):
             # What it learns is of no interest.
+            peak = max(peak, _most(what, now.pid))
             psutil.Process(now.pid).kill()
-            return max(peak, _most(what, now.pid))
+            _until(lambda: not is_alive(ctx.settings.job_folder(record.id)), "its end")
+            return peak
         time.sleep(0.05)
     raise RuntimeError(f"the free run is {now.state}: {now.error}")
 
 
-def _lower(ctx: Context, record: JobRecord, limit: int) -> None:
-    """Lower the limit of a worker that has taken some steps already."""
-
-    def stepped() -> bool:
-        metrics = ctx.store.jobs.events(record.id, kinds=["metrics"])
-        return any(event.payload["step"] >= _LATE_STEP for event in metrics)
-
-    _until(stepped, "the first steps")
-    pid = ctx.store.jobs.get(record.id).pid
-    assert pid is not None
-    psutil.Process(pid).rlimit(psutil.RLIMIT_AS, (limit, limit))
+def _last_step(ctx: Context, record: JobRecord) -> int:
+    metrics = ctx.store.jobs.events(record.id, kinds=["metrics"])
+    return max((event.payload["step"] for event in metrics), default=0)
 
 
 def _resumed_at(ctx: Context, record: JobRecord) -> list[str]:
@@ -221,13 +233,16 @@ def _most(what: str, pid: int | None) -> int:
     return int(found[1]) * 1024 if found else 0
 
 
-def _context(folder: Path, name: str, workers: Limited) -> Context:
-    home = folder / name
+def _context(folder: Path) -> tuple[Context, Limited]:
     settings = read_settings(
-        {"LUTHIER_HOME": str(home), "HOME": str(folder), "HF_HUB_OFFLINE": "1",
+        {"LUTHIER_HOME": str(folder / "home"), "HOME": str(folder), "HF_HUB_OFFLINE": "1",
          "LUTHIER_WORKER_THREADS": "1"}
     )  # fmt: skip
-    return Context(settings.model_copy(update={"work_dir": folder, "workers": workers}))
+    ctx = Context(settings.model_copy(update={"work_dir": folder}))
+    make_dataset(ctx)  # so that there is a home
+    os.environ.update(settings.worker_environment())
+    workers = Limited(settings.home)
+    return Context(ctx.settings.model_copy(update={"workers": workers})), workers
 
 
 def _spec(ctx: Context, case: Case, **changes: Any) -> TrainingSpec:
