@@ -35,6 +35,46 @@ def _wide_stream(work: Workload) -> bool:
 
 def _layer_bytes(work: Workload) -> float:
     """Bytes that one layer's forward pass keeps for its backward pass, without checkpointing."""
+    if work.habits.counted:
+        return work.rows * work.length * _counted_token_bytes(work)
+    return _judged_layer_bytes(work)
+
+
+def _counted_token_bytes(work: Workload) -> float:
+    """Bytes kept for each token of a layer by Luthier's own steps on a card, tensor by tensor.
+
+    Held against what PyTorch saves for the backward pass, and against measured peaks of 0.5B to 8B
+    models (tests/benchmarks/gpu_peaks.py).
+    """
+    shape, number = work.shape, PRECISION_BYTES[work.precision]
+    full, dropped = work.method == "full", work.dropout > 0
+    # Products with a 4-bit matrix come back in the type of their input: that of the wide stream.
+    raised = work.quantized in {"nf4", "nf4-dq"}
+    inner = 4 if raised else number
+    targets = shape.targets(work.targets)
+    inputs = sum(li.inputs * li.active for li in targets)
+    attention = number * 2 * (shape.heads + shape.kv_heads) * shape.head_dim
+    experts = max((li.active for li in shape.linears), default=1)
+    kept_of_gate = (3 if dropped and not full else 4) if shape.gated else 2
+    feed_forward = inner * kept_of_gate * shape.intermediate * experts
+    norms = shape.layer_norms * shape.hidden * 4.0
+    if full:  # the normalised values, and a 16-bit copy of them for every matrix
+        wide = sum(li.inputs * li.active for li in shape.linears if li.inputs == shape.hidden)
+        return attention + feed_forward + 2 * norms + (number * wide if number == 2 else 0)
+    adapter = number * work.rank * sum(li.active for li in targets)
+    if dropped:  # each matrix drops its own: the values left and a mask of one byte
+        adapter += (number + 1) * inputs
+    elif raised:
+        adapter += number * inputs
+    else:
+        adapter += number * shape.layer_norms * shape.hidden
+    if work.method == "dora":  # the base's output and the adapter's, each to be scaled
+        adapter += 2 * number * sum(li.outputs * li.active for li in targets)
+    return attention + feed_forward + norms + adapter
+
+
+def _judged_layer_bytes(work: Workload) -> float:
+    """The same for other programs, whose every tensor is not known."""
     shape, tokens = work.shape, work.rows * work.length
     number = PRECISION_BYTES[work.precision]
     q, kv = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
