@@ -39,3 +39,26 @@ def test_a_processor_of_twice_the_speed_needs_less_time(ctx: Context) -> None:
     first, second = (estimate_duration(run, replace(slow, gflops=g)) for g in (50.0, 100.0))
     assert second.expected < first.expected
     assert "measured" in first.basis
+
+
+def test_a_busy_machine_widens_the_time_upwards_and_says_so(ctx: Context) -> None:
+    run = Run(
+        shape=resolve_model(ctx, STARTER, needs_weights=False).shape, method="lora", tokens=1e7,
+        micro_steps=100, eval_tokens=0, checkpointing=False, device="cpu",
+    )  # fmt: skip
+    here = replace(this_machine(ctx.settings), gpus=(), crowd=1.0)
+    calm, busy = (estimate_duration(run, replace(here, crowd=crowd)) for crowd in (1.0, 4.0))
+    assert busy.expected == calm.expected
+    assert busy.high == pytest.approx(4 * calm.high)
+    assert "busy" in busy.basis
+    assert "busy" not in calm.basis
+
+
+def test_looking_up_embeddings_takes_no_time(ctx: Context) -> None:
+    shape = resolve_model(ctx, STARTER, needs_weights=False).shape
+    run = Run(
+        shape=shape, method="lora", tokens=1e7, micro_steps=100, eval_tokens=0,
+        checkpointing=False, device="cpu", trained_share=0.0,
+    )  # fmt: skip
+    assert run.parameters == shape.parameters - shape.embedding_parameters
+    assert replace(run, trained_share=1.0).parameters == pytest.approx(shape.parameters)

@@ -36,6 +36,9 @@ class Gpu:
         return self.capability is None or self.capability >= (8, 0)
 
 
+_BUSY = 2.0
+
+
 @dataclass(frozen=True)
 class Machine:
     """A machine to train on: this one, or one that a person described.
@@ -45,6 +48,7 @@ class Machine:
         nodes: How many such machines; `gpus` lists the cards of all of them.
         notes: What was assumed.
         limited: `memory_gib` is a limit from the settings, to be used to the full.
+        crowd: How many processes want each core just now, one more included; at least 1.
         gflops: Measured speed of matrix products on the processor, where it was calibrated.
     """
 
@@ -60,6 +64,7 @@ class Machine:
     notes: tuple[str, ...] = ()
     limited: bool = False
     gflops: float | None = None
+    crowd: float = 1.0
 
     @property
     def best_gpu_gib(self) -> float:
@@ -133,11 +138,18 @@ def this_machine(settings: Settings) -> Machine:
         memory_gib=total,
         free_memory_gib=free,
         gflops=measured_gflops(settings),
+        crowd=_crowd(),
         disk_free_gib=disk_free_gib(settings.home),
         gpus=gpus,
         notes=tuple(notes),
         limited=settings.memory_limit_gib is not None,
     )
+
+
+def _crowd() -> float:
+    """Processes for each core, with the one that is to come; below two they share well enough."""
+    each = (psutil.getloadavg()[0] + 1) / (psutil.cpu_count() or 1)
+    return each if each >= _BUSY else 1.0
 
 
 def disk_free_gib(folder: Path) -> float | None:

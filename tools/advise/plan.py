@@ -76,6 +76,7 @@ def _duration(draft: Draft, spec: TrainingSpec, factor: float) -> Range:
         eval_tokens=evaluations * held_out * width,
         checkpointing=spec.gradient_checkpointing,
         device=spec.device,
+        trained_share=draft.lengths.answer_share(spec.max_length),
     )
     return estimate_duration(run, draft.machine, correction=factor)
 

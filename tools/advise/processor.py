@@ -23,19 +23,21 @@ _SCORES_KEPT = 3.0
 probabilities, the mask, and their product."""
 
 
-FLOOR_GIB = 0.57
+FLOOR_GIB = 0.58
 """Resident size of a worker with torch, transformers, peft and trl imported and rows read, before
 the first step. Measured on x86-64 Linux, Python 3.11, torch 2.13."""
-LOW, HIGH = 0.82, 1.25
+LOW, HIGH = 0.80, 1.25
 """The band round everything but the floor."""
-_HELD = {"full": 1.3}
-_HELD_ADAPTER, _HELD_QUANTISED = 2.9, 3.8
-"""What the heap holds beside what is alive, as a multiple of what one layer and the head keep.
-glibc gives torch aligned blocks and does not find the freed ones again for an equal request, so
-what a layer makes and drops stays resident once, though not for every layer. An adapter makes more
-than it keeps: the base's output, its own, scaled, and their sum. Where freed memory goes back at
-once (M_MMAP_THRESHOLD), all of this is gone, but steps took 1.4 to 1.9 times as long (measured)."""
-_WITHOUT_CHECKPOINTING = 1.3
+_HELD, _HELD_ADAPTER, _HELD_QUANTISED = 1.3, 3.2, 4.5
+"""What the heap holds beside what is alive, as a multiple of what one layer keeps: plainly, with an
+adapter beside every matrix, and with one beside quantised matrices. glibc gives torch aligned
+blocks and does not find the freed ones again for an equal request, so what a layer makes and drops
+stays resident once, though not for every layer. An adapter makes more than it keeps: the base's
+output, its own, scaled, and their sum. Where freed memory goes back at once (M_MMAP_THRESHOLD), all
+of this is gone, but steps took 1.4 to 1.9 times as long (measured)."""
+_HELD_OF_LOGITS = 0.3
+"""The same multiple is taken of this share of the logits: of one of their three copies."""
+_WITHOUT_CHECKPOINTING = 1.25
 """The same, times this, where the layers' kept tensors lie between the dropped ones."""
 _UNPACKED = 6.0
 """Copies of one layer's matrices in float32 that unpacking a 4-bit base leaves in the heap."""
@@ -78,12 +80,7 @@ def on_processor(work: Workload, parts: dict[str, float], kept_whole: int) -> di
     stepping = parts["gradients"]
     if work.optimizer == "adamw":
         stepping += _STEPPING * 4 * _largest_trained(work)
-    held = _HELD.get(work.method, _HELD_ADAPTER) * (step.layer + step.passing + step.logits)
-    if work.quantized != "none":
-        held *= _HELD_QUANTISED / _HELD_ADAPTER
-        held += _UNPACKED * 4 * sum(li.inputs * li.outputs * li.active for li in work.shape.linears)
-    if work.method != "full" and not work.checkpointing:
-        held *= _WITHOUT_CHECKPOINTING
+    held = _held(work, step)
     here = {
         **parts,
         "framework": FLOOR_GIB * _GIB,
@@ -97,6 +94,21 @@ def on_processor(work: Workload, parts: dict[str, float], kept_whole: int) -> di
     if work.quantized != "none":
         here["raised copies"] = _BITSANDBYTES_GIB * _GIB + 4.0 * kept_whole
     return {name: max(1, work.gpus) * value for name, value in here.items()}
+
+
+def _held(work: Workload, step: Step) -> float:
+    """Bytes of dropped tensors that the heap cannot use again."""
+    dropped = step.layer + step.passing + _HELD_OF_LOGITS * step.logits
+    if work.method == "full":
+        return _HELD * dropped
+    linears = work.shape.linears
+    beside = sum(li.outputs * li.active for li in work.shape.targets(work.targets))
+    beside /= sum(li.outputs * li.active for li in linears)
+    most = _HELD_ADAPTER if work.quantized == "none" else _HELD_QUANTISED
+    held = (_HELD + (most - _HELD) * beside) * dropped
+    if work.quantized != "none":
+        held += _UNPACKED * 4 * sum(li.inputs * li.outputs * li.active for li in linears)
+    return held if work.checkpointing else _WITHOUT_CHECKPOINTING * held
 
 
 def _largest_trained(work: Workload) -> int:

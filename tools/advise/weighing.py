@@ -35,6 +35,7 @@ def duration_of(
         eval_tokens=6 * 0.15 * data.rows * pieces * width / work.gpus,
         checkpointing=work.checkpointing,
         device=work.device,
+        trained_share=work.trained_share,
     )
     return estimate_duration(run, situation.machine, correction=situation.time_factor)
 
