@@ -12,6 +12,9 @@ from tools.settings import Settings, read_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# Tests run side by side, one on each core: a second thread each would only be in the way. It is
+# read when torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # What the person who runs the tests has set must not change them, and the hub's library reads
 # its variables once, when it is imported.
 for _name in [

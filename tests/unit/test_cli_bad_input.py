@@ -193,3 +193,10 @@ def test_a_value_out_of_range_is_told_in_words(
     message = _refused(capsys, *arguments)
     assert words in message
     assert "--help` " in message
+
+
+def test_json_that_breaks_off_is_said_to_break_off(
+    person: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (person / "broken.json").write_bytes(FILES["broken.json"])
+    assert "breaks off" in _refused(capsys, "inspect", "broken.json")

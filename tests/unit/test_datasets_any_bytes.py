@@ -27,6 +27,7 @@ from tools.errors import BadInput, ToolError
 
 SUFFIXES = ["csv", "tsv", "json", "jsonl", "txt", "parquet", "arrow", "xlsx", "conll", "gz", "zip"]
 SECONDS = 20.0
+"""Of the processor: neighbours on the machine do not count."""
 
 quick = settings(
     max_examples=60,
@@ -53,13 +54,13 @@ COLUMNS = [
 def survive(ctx: Context, folder: Path, suffix: str, content: bytes) -> None:
     path = folder / f"data.{suffix}"
     path.write_bytes(content)
-    began = time.monotonic()
+    began = time.process_time()
     with contextlib.suppress(ToolError):  # which cannot be made without a problem and a hint
         report = inspect_file(ctx, str(path))
         assert report.text()
         json.dumps(report.document())
         prepare(ctx, str(path))
-    assert time.monotonic() - began < SECONDS
+    assert time.process_time() - began < SECONDS
 
 
 @quick
@@ -133,11 +134,11 @@ def test_a_bomb_is_refused(ctx: Context, tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"bomb.csv.{kind}"
     path.write_bytes(bomb(kind))
     assert path.stat().st_size < 1 << 20
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(BadInput) as caught:
         inspect_file(ctx, str(path))
     assert "row of more than" in caught.value.problem or "unpacks" in caught.value.problem
-    assert time.monotonic() - began < SECONDS
+    assert time.process_time() - began < SECONDS
 
 
 def nested_zip(depth: int) -> bytes:

@@ -61,6 +61,11 @@ def choose(
         )
     columns = profile(sample)
     if not sample or not any(column.values for column in columns.values()):
+        if source.log.reason:
+            raise BadInput(
+                f"{source.title} was recognised, but no row can be read: {source.log.reason}.",
+                hint="Repair the file where it breaks off, or write it anew.",
+            )
         raise BadInput(
             f"{source.title} was recognised, but it holds no rows.",
             hint="Choose a file with rows below its header.",
