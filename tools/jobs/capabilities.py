@@ -158,9 +158,10 @@ def resume_job(job: Job_, *, ctx: Context) -> JobStateReport:
 
     record = resume(ctx, find_job(ctx, job))
     reason = ctx.store.jobs.events(record.id, kinds=["attempt"])[-1].payload["reason"]
-    message = f"{record.id} goes on from its last checkpoint ({reason})."
+    how = f"from its last checkpoint ({reason})" if record.kind == "train" else f"({reason})"
+    message = f"{record.id} goes on {how}."
     if record.state == "queued":
-        message = f"{record.id} is in the queue; it goes on from its last checkpoint ({reason})."
+        message = f"{record.id} is in the queue; it goes on {how}."
     return JobStateReport(job=record.id, state=record.state, message=message)
 
 

@@ -102,14 +102,15 @@ def _changed(name: str, old: Any, new: Any) -> str:
     if name == "dedupe":
         return "duplicates are removed" if new else "duplicates are kept"
     words = _NAMES.get(name, name.replace("_", " "))
-    shown = [
-        f"{value:g}"
-        if isinstance(value, int | float) and not isinstance(value, bool)
-        else quoted_name(str(value))
-        for value in (new, old)
-        if value is not None
-    ]
+    shown = [_shown(value) for value in (new, old) if value is not None]
     return f"{words} {' instead of '.join(shown)}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{value:g}"
+    parts = value if isinstance(value, list | tuple) else [value]
+    return ", ".join(quoted_name(str(part)) for part in parts)
 
 
 def markdown(text: str) -> str:
