@@ -28,6 +28,8 @@ LAYOUTS = {
                        "|---|---|---|"),
     "tabs": _table("Step\tTraining Loss\tValidation Loss", "{i}00\t{a}\t{b}"),
     "columns": _table("Epoch   train_loss   val_loss", "{i}   {a}   {b}"),
+    "with the time": _table("epoch     train_loss  valid_loss  accuracy  time",
+                            "{i}         {a}  {b}  0.81  00:12"),
     "csv": _table("epoch,train_loss,val_loss", "{i},{a},{b}"),
     "bars": _table("starting", "epoch {i} | train loss {a} | val loss {b} | lr 1.0e-4"),
     "dashes": _table("starting", "Epoch {i}/6 - train_loss: {a} - val_loss: {b}"),
@@ -46,6 +48,12 @@ def test_a_table_of_losses_is_read_as_events_too(ctx: Context) -> None:
     (ctx.settings.home.parent / "metrics.csv").write_text(LAYOUTS["csv"])
     path = str(ctx.settings.home.parent / "metrics.csv")
     assert _codes(diagnose(ctx, events=path))[:1] == ["overfitting"]
+
+
+def test_a_log_redirected_on_windows_is_read(ctx: Context) -> None:
+    path = ctx.settings.home.parent / "run.log"
+    path.write_text("RuntimeError: CUDA out of memory.\n", encoding="utf-16")
+    assert _codes(diagnose(ctx, log=str(path))) == ["oom_gpu"]
 
 
 def test_empty_cells_of_a_table_are_left_out() -> None:

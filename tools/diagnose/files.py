@@ -18,6 +18,7 @@ from tools.paths import resolve_input
 _LOG_BYTES = 2_000_000
 _MOST_BYTES = 200_000_000
 _MOST_WHOLE_BYTES = 32_000_000
+_WIDE = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 _FILE_NAME = re.compile(r"^[^\n\r]{1,400}$")
 
 
@@ -122,5 +123,6 @@ def _json(text: str, name: str) -> Any:
 def tail(path: Path) -> str:
     """Return the end of a text file, about 2 MB at most."""
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _LOG_BYTES))
-        return file.read().decode("utf-8", errors="replace")
+        wide = _WIDE.get(file.read(2))  # what a redirection writes on Windows
+        file.seek(max(0, path.stat().st_size - _LOG_BYTES) & ~1)
+        return file.read().decode(wide or "utf-8", errors="replace").lstrip("\ufeff")

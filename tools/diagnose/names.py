@@ -119,6 +119,12 @@ _METRIC_FIELDS = frozenset(
 )
 
 
+def metric_name(key: str) -> str | None:
+    """Return our name of a measured quantity; None where it is none."""
+    name = _METRIC_NAMES.get(key.lower(), key.lower())
+    return name if name in _METRIC_FIELDS else None
+
+
 def metric_row(fields: dict[str, Any]) -> dict[str, Any]:
     """Return a row of measurements under our names; what is not a number is named apart."""
     row: dict[str, Any] = {}
@@ -127,8 +133,8 @@ def metric_row(fields: dict[str, Any]) -> dict[str, Any]:
         # The last line of transformers: its `train_loss` is the mean over the whole run.
         fields = {k: v for k, v in fields.items() if k != "train_loss"}
     for key, value in fields.items():
-        name = _METRIC_NAMES.get(str(key).lower(), str(key).lower())
-        if name not in _METRIC_FIELDS or isinstance(value, bool):
+        name = metric_name(str(key))
+        if name is None or isinstance(value, bool):
             continue
         number = as_number(value)
         if number is None:

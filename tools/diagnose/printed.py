@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tools.diagnose.evidence import Run
-from tools.diagnose.names import as_number, metric_row
+from tools.diagnose.names import as_number, metric_name, metric_row
 
 _DICT = re.compile(r"\{[^{}]*'?\"?(?:loss|eval_loss|train_loss)'?\"?\s*:[^{}]*\}")
 _NUMBER = r"[-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|nan|inf(?:inity)?)\b"
@@ -75,18 +75,22 @@ def _is_header(cells: list[str]) -> bool:
     """Whether these are the names of a table's columns, a loss among them."""
     if len(cells) < 2 or any(as_number(cell) is not None for cell in cells):
         return False
-    return bool({"loss", "eval_loss"} & set(metric_row({_name(cell): 1.0 for cell in cells})))
+    return bool({"loss", "eval_loss"} & {metric_name(_name(cell)) for cell in cells})
 
 
 def _table_row(header: list[str], cells: list[str]) -> dict[str, Any]:
     if len(cells) != len(header):
         return {}
-    values = [as_number(cell) for cell in cells]
-    filled = [c for c, v in zip(cells, values, strict=True) if v is None]
-    if all(v is None for v in values) or any(c.lower() not in _EMPTY_CELLS for c in filled):
-        return {}
-    named = zip(header, values, strict=True)
-    return metric_row({_name(name): value for name, value in named if value is not None})
+    found: dict[str, float] = {}
+    for name, cell in zip(map(_name, header), cells, strict=True):
+        value = as_number(cell)
+        if metric_name(name) is None:
+            continue  # such as the time, in any writing
+        if value is None and cell.lower() not in _EMPTY_CELLS:
+            return {}
+        if value is not None:
+            found[name] = value
+    return metric_row(found)
 
 
 def _name(cell: str) -> str:
