@@ -231,3 +231,10 @@ def test_a_model_that_must_be_fetched_is_told_where_the_network_is_off() -> None
     here = replace(situation(), own_machine=True, offline=True)
     assert any("must be fetched" in note for note in recommend(here).notes)
     assert not any("must be fetched" in n for n in recommend(replace(here, offline=False)).notes)
+
+
+def test_a_plan_over_several_machines_says_how_many_and_how_many_processes_each() -> None:
+    spec = recommend(situation("2 nodes with 8 H100 each", model="llama 3.1 70b")).plans[0].spec
+    assert (spec["processes"], spec["nodes"]) == (8, 2)
+    alone = recommend(situation("24GB")).plans[0].spec
+    assert (alone["processes"], alone["nodes"]) == (1, 1)

@@ -33,6 +33,8 @@ def settle(
         "base_model": model.name,
         "method": method,
         "engine": work.engine,
+        "processes": max(1, work.gpus // situation.machine.nodes),
+        "nodes": situation.machine.nodes if work.gpus > 1 else 1,
         "offload": work.offload,
         "objective": work.objective,
     }
