@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tools.advise.architecture import shape_of
-from tools.advise.lengths import from_counts
+from tools.advise.lengths import Lengths, from_counts
 from tools.advise.memory import RECIPES, Workload, estimate_memory
 from tools.advise.models import catalogue_entry, from_catalogue
 from tools.advise.processor import step_of
@@ -186,3 +186,17 @@ def test_a_cut_row_is_trained_on_a_larger_share_of_what_is_left() -> None:
     assert lengths.answer_share(400) == pytest.approx(0.22)
     assert lengths.answer_share(100) == pytest.approx(0.82)
     assert lengths.answer_share(50) == 1.0
+
+
+def test_packed_rows_of_different_lengths_take_what_they_fill() -> None:
+    lengths = Lengths(
+        mean=75, p95=100, p99=100, longest=100, measured=True,
+        rows=tuple((tokens, 0.2) for tokens in (100, 50, 50, 50)),
+    )  # fmt: skip
+    assert lengths.fill(1, 100, 4) == 1.0
+    assert lengths.fill(4, 100, 4) == pytest.approx(0.625)
+    assert lengths.fill(4, 50, 4) == 1.0
+    assert lengths.fill(4, 100, 400) == 1.0, "one row looked at stands for a hundred"
+    whole = step_of(work(device="cpu", precision="float32"))
+    half = step_of(work(device="cpu", precision="float32", fill=0.5))
+    assert half.live == pytest.approx(0.5 * whole.live)

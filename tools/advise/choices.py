@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, cast
 
+from tools import methods
 from tools.advise import defaults, feasible, ledger
 from tools.advise.clashing import clashes_of
 from tools.advise.compatibility import Clash
@@ -18,6 +19,8 @@ from tools.advise.objectives import choose_objective
 from tools.advise.specifying import spec_of
 from tools.advise.spreading import Spread, spreads
 from tools.history.spec import Device, Precision, TrainingSpec
+
+_PACKED = frozenset({"prompt_completion", "chat", "text"})
 
 
 def choose(draft: Draft, *, memory_factor: float) -> tuple[TrainingSpec, MemoryEstimate]:
@@ -73,8 +76,18 @@ def _candidates(draft: Draft, base: Workload, device: str) -> Iterator[tuple[Wor
                     engine=spread.engine,
                     gpus=spread.processes,
                     offload=spread.offload,
+                    fill=_fill(draft, base, method, batch),
                 )
                 yield work, accumulation, room
+
+
+def _fill(draft: Draft, base: Workload, method: str, batch: int) -> float:
+    """How full a batch of packed rows is; padded rows are all as long as the longest."""
+    row = methods.method(method)
+    packed = draft.request.batching in (None, "packed") and row.packs and row.kind == "weights"
+    if not packed or base.objective not in _PACKED:
+        return 1.0
+    return draft.lengths.fill(batch, base.length, draft.rows)
 
 
 def _clash(draft: Draft, work: Workload) -> Clash | None:

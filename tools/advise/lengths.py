@@ -43,6 +43,19 @@ class Lengths:
         shares = sorted(share * max(1.0, tokens / limit) for tokens, share in self.rows)
         return min(1.0, _TEMPLATE_SHARE + shares[round(0.95 * (len(shares) - 1))])
 
+    def fill(self, batch: int, limit: int, rows: int) -> float:
+        """Return how full the longest `batch` of so many rows is, packed: 1 where all are longest.
+
+        Args:
+            limit: Tokens that rows are cut at.
+            rows: Rows there are; those looked at stand for all of them.
+        """
+        sizes = sorted((min(tokens, limit) for tokens, _ in self.rows), reverse=True)
+        if not sizes:
+            return 1.0
+        longest = sizes[: max(1, round(batch * len(sizes) / max(rows, len(sizes))))]
+        return sum(longest) / (len(longest) * max(1, longest[0]))
+
     def cut_share(self, limit: int) -> float:
         """Return roughly which share of the rows is longer than `limit`."""
         if limit >= self.longest:

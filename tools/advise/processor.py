@@ -123,11 +123,11 @@ def _largest_trained(work: Workload) -> int:
 def step_of(work: Workload) -> Step:
     """Count the bytes of a step on a processor."""
     shape = work.shape
-    token = float(work.rows * work.length * PRECISION_BYTES[work.precision])
+    token = work.fill * work.rows * work.length * PRECISION_BYTES[work.precision]
     plain = token * _layer_floats(replace(work, dropout=0.0))
     layer = token * _layer_floats(work)
     passing = token * (3 * shape.intermediate * _experts(shape) + shape.hidden)
-    logits = _LOGIT_BYTES * work.logits
+    logits = _LOGIT_BYTES * work.fill * work.logits
     kept = shape.layers * layer
     if work.checkpointing:
         # A layer is computed again when the logits are gone.

@@ -29,6 +29,7 @@ class Workload:
         engine, gpus: How the state is spread, and over how many cards.
         offload: What lies in the machine's memory instead of the card's.
         dropout: Of the adapter's inputs; any but 0 counts alike, on a processor alone.
+        fill: How full the longest batch of packed rows is, of rows × length; on a processor.
         classes: Outputs of a new head in place of the vocabulary's; 0 where there is none.
         whole: Parameters of modules that are trained whole, as copies, beside the adapter.
         accumulates: Gradients of earlier micro-batches lie there while the next one runs.
@@ -53,6 +54,7 @@ class Workload:
     offload: Offload = "none"
     objective: Objective = "prompt_completion"
     dropout: float = 0.0
+    fill: float = 1.0
     classes: int = 0
     whole: int = 0
     accumulates: bool = False
