@@ -33,7 +33,8 @@ def try_cure(case: Case) -> dict[str, Any]:
         report = diagnose(ctx, job=sick)
         found = next((c for c in report.causes if c.code == case.code), None)
         if found is None:
-            return {"name": case.name, "code": case.code, "said": [c.code for c in report.causes]}
+            said = [c.code for c in report.causes]
+            return {"name": case.name, "code": case.code, "said": said, "state": report.state}
         changes = {name: new for name, (_, new) in found.cure.changes.items()}
         cured = train_in(ctx, case, **changes, cures=sick)
         words, key, sign = MEASURES.get(case.code, _USUAL)

@@ -41,11 +41,20 @@ def _shares(documents: list[dict[str, Any]]) -> tuple[float, float, float]:
 
 def test_trained_runs_are_told_apart() -> None:
     documents = list(recorded())
-    assert len(documents) >= 45
+    assert len(documents) >= 80
     first, third, alarms = _shares(documents)
     assert first >= 0.85
     assert third >= 0.95
     assert alarms <= 0.05
+
+
+def test_healthy_label_runs_learned_more_than_the_commonest_label() -> None:
+    healthy_runs = [d for d in recorded() if not d["code"]]
+    assert len(healthy_runs) >= 12
+    for document in healthy_runs:
+        metrics = document["metrics"]
+        if "majority_share" in metrics:
+            assert metrics["accuracy"] > metrics["majority_share"] + 0.1, document["name"]
 
 
 @pytest.mark.parametrize("seed", [7, 8, 9])

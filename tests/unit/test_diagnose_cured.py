@@ -32,7 +32,7 @@ def _told(ctx: Context, job: str) -> Comparison:
 
 
 def _steps(**values: float) -> list[Event]:
-    return [StepMetrics(step=step, epoch=0, **values) for step in (1, 2)]  # type: ignore[arg-type]
+    return [StepMetrics(step=step, epoch=0, **values) for step in (1, 2)]
 
 
 CURED = [
