@@ -1,13 +1,15 @@
 """How long judging takes and how much memory it needs: 1,000 and 10,000 short rows, starter model.
 
 Whole worker processes: start, load, both models, generated answers, figures, verdict. The adapter
-is drawn, not trained, which changes neither time nor memory. The last row is asked of another
-adapter on the same rows, whose base scores are found and not made again.
+is drawn, not trained, which changes neither time nor memory. One row is asked of another
+adapter on the same rows, whose base scores are found and not made again. `LUTHIER_EVALUATE_ROWS`
+names other numbers of rows, such as `1000` or `1000,50000`.
 """
 
 from __future__ import annotations
 
 import csv
+import os
 import random
 import tempfile
 import time
@@ -26,7 +28,8 @@ from tools.history.spec import UNFINISHED
 from tools.settings import read_settings
 from tools.shipped import shipped
 
-_PATIENCE_S = 600.0
+_PATIENCE_S = 3600.0
+_ROWS = "1000,10000"
 _THREADS = 2
 
 
@@ -39,11 +42,13 @@ def main() -> str:
     with tempfile.TemporaryDirectory() as folder:
         ctx = _context(Path(folder))
         write_tickets(Path(folder) / "tickets.csv", 600, seed=1)
-        for rows in (1000, 10_000):
+        counts = [int(n) for n in os.environ.get("LUTHIER_EVALUATE_ROWS", _ROWS).split(",")]
+        for rows in counts:
             write_tickets(Path(folder) / f"fresh{rows}.csv", rows, seed=rows)
         manifest = prepare(ctx, str(Path(folder) / "tickets.csv"), PrepareOptions())
         first, second = (drawn_run(ctx, manifest, seed) for seed in (1, 2))
-        cases = ((first, 1000, "cold"), (second, 1000, "base known"), (first, 10_000, "cold"))
+        cases = [(first, rows, "cold") for rows in counts]
+        cases.insert(1, (second, counts[0], "base known"))
         for run, rows, name in cases:
             job, seconds, busy_s = _measured(ctx, run, Path(folder) / f"fresh{rows}.csv")
             memory = job.measured.get("memory_gib")
