@@ -31,22 +31,28 @@ def too_little(run: Run) -> Iterator[Suspicion]:
         return
     below = rate.surely_below
     if below >= _FAR_BELOW and fall < 0.35 + 0.5 * loss.noise:
-        confidence = ramp(below, _FAR_BELOW, 50, 0.45, 0.95) - (0.2 if fall > 0.2 else 0)
-        # A curve that fell and then levelled off was moved by its steps.
-        confidence -= 0.3 if fall > 0.12 and loss.half_way > 0.8 and below < 100 else 0.0
-        yield suspect(
-            "lr_too_low",
-            confidence,
-            f"The training loss went from {start:.3g} to {end:.3g} ({max(fall, 0):.0%}) in "
-            f"{run.total_steps} steps with a learning rate of {rate.rate:g}; usual here is about "
-            f"{rate.usual:g}.",
-            steps=[run.total_steps],
-            learning_rate=rate.rate,
-            usual=rate.usual,
-            fall=fall,
-        )
-    if rate.surely_above < _FAR_ABOVE:
-        yield from _too_short(run, start, end, fall, below)
+        yield _rate_low(run, start, end, fall)
+    if rate.surely_above < _FAR_ABOVE and below < 3 * _FAR_BELOW:
+        yield from _too_short(run, start, end, fall)
+
+
+def _rate_low(run: Run, start: float, end: float, fall: float) -> Suspicion:
+    rate = rate_of(run)
+    below = rate.surely_below
+    confidence = ramp(below, _FAR_BELOW, 50, 0.45, 0.95) - (0.2 if fall > 0.2 else 0)
+    # A curve that fell and then levelled off was moved by its steps.
+    confidence -= 0.3 if fall > 0.12 and run.loss.half_way > 0.8 and below < 100 else 0.0
+    return suspect(
+        "lr_too_low",
+        confidence,
+        f"The training loss went from {start:.3g} to {end:.3g} ({max(fall, 0):.0%}) in "
+        f"{run.total_steps} steps with a learning rate of {rate.rate:g}; usual here is about "
+        f"{rate.usual:g}.",
+        steps=[run.total_steps],
+        learning_rate=rate.rate,
+        usual=rate.usual,
+        fall=fall,
+    )
 
 
 def _hardly_begun(run: Run) -> Iterator[Suspicion]:
@@ -80,40 +86,21 @@ def _resumed(run: Run) -> bool:
     return bool(gaps) and steps[0] > 5 * max(1, gaps[len(gaps) // 2])
 
 
-def _too_short(
-    run: Run, start: float, end: float, fall: float, below: float
-) -> Iterator[Suspicion]:
+def _too_short(run: Run, start: float, end: float, fall: float) -> Iterator[Suspicion]:
     evals = run.eval_loss
     if run.spec.get("objective") in ("dpo", "kto") and fall > 0.15:
         return  # starts at ln 2 and has no end to reach
     if run.unfinished or _resumed(run) or (len(evals) >= 3 and evals.rise_after_lowest > 0.02):
         return
-    tuned, floors = (
-        run.number("accuracy"),
-        (
-            run.number("base_accuracy"),
-            run.number("majority_share"),
-        ),
-    )
-    base = max((f for f in floors if f is not None), default=None)
+    falling = _falling(run, fall)
+    tuned, base = run.number("accuracy"), _floor(run)
+    weak = _is_judged(run) and tuned is not None and base is not None and tuned <= base + 0.05
     simple = run.number("tfidf_accuracy", "predictable")
-    linear = run.loss.half_way < 0.7 and fall > 0.01
-    levelled = len(evals) >= 3 and (
-        evals.values[-2] - evals.last_value < 0.12 * max(1e-9, evals.values[0] - evals.last_value)
-    )
-    levelled = levelled or (
-        len(evals) >= 2 and evals.values[-2] - evals.last_value < 0.02 * evals.last_value
-    )
-    still = len(evals) >= 3 and evals.half_way < 0.7 and evals.fall > 0.05 and not levelled
-    if levelled or run.loss.noise > 0.35 * max(fall, 0.0):
-        linear = False
-    enough = (run.number("n") or _ROWS_TO_JUDGE) >= _ROWS_TO_JUDGE
-    weak = enough and tuned is not None and base is not None and tuned <= base + 0.05
     could = simple is not None and tuned is not None and simple >= tuned + 0.15
-    confidence = 0.0
-    if fall < 0.5 and (linear or still):
-        confidence = 0.55 + 0.1 * (linear and still) + 0.1 * (fall < 0.25)
     few = 0 < run.total_steps <= 40
+    confidence = 0.0
+    if fall < 0.5 and falling:
+        confidence = 0.45 + 0.1 * falling + 0.1 * (fall < 0.25)
     if weak and could and (fall < 0.6 or few) and end > 0.3:
         confidence = max(confidence, 0.75) + 0.05 * few
     small = str(run.spec.get("method") or "") != "full" and (run.number("rank") or 99) <= 2
@@ -121,20 +108,44 @@ def _too_short(
         confidence = max(confidence + 0.1, 0.55)
     if confidence and few:
         confidence += 0.08
-    if confidence < 0.4 or below >= 3 * _FAR_BELOW:
+    if confidence < 0.4:
         return
     reached = f" It answers {tuned:.0%} right, the base {base:.0%}." if weak else ""
     yield suspect(
         "underfitting",
         min(confidence, 0.9),
         f"The training loss went from {start:.3g} to {end:.3g} in {run.total_steps} steps"
-        f"{', and was still falling' if linear or still else ''}.{reached}",
+        f"{', and was still falling' if falling else ''}.{reached}",
         steps=[run.total_steps],
         start=start,
         end=end,
         accuracy=tuned,
         base_accuracy=base,
     )
+
+
+def _falling(run: Run, fall: float) -> int:
+    """How many curves, of training and validation, were still falling when the run ended."""
+    evals = run.eval_loss
+    levelled = False
+    if len(evals) >= 2:
+        late = evals.values[-2] - evals.last_value
+        whole = max(1e-9, evals.values[0] - evals.last_value)
+        levelled = late < 0.02 * evals.last_value or (len(evals) >= 3 and late < 0.12 * whole)
+    straight = run.loss.half_way < 0.7 and fall > 0.01
+    clear = not levelled and run.loss.noise <= 0.35 * max(fall, 0.0)
+    held_out = len(evals) >= 3 and evals.half_way < 0.7 and evals.fall > 0.05 and not levelled
+    return (straight and clear) + held_out
+
+
+def _floor(run: Run) -> float | None:
+    """Accuracy that is to be bettered: the base's, or that of the most frequent label."""
+    known = (run.number("base_accuracy"), run.number("majority_share"))
+    return max((value for value in known if value is not None), default=None)
+
+
+def _is_judged(run: Run) -> bool:
+    return (run.number("n") or _ROWS_TO_JUDGE) >= _ROWS_TO_JUDGE
 
 
 def too_much(run: Run) -> Iterator[Suspicion]:
