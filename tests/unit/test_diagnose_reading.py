@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.events_page import PAGE, page
+from tests.jobs_factory import make_spec_alone
 from tools.catalog import find_capability
 from tools.context import Context
 from tools.diagnose.diagnose import diagnose
@@ -171,3 +172,20 @@ def test_the_capability_gives_one_json_document(ctx: Context, tmp_path: Path) ->
     assert cause["cure"]["changes"]["dropout"] == [None, 0.1]
     assert cause["cure"]["predicted"]
     assert document["series"]["eval_loss"][0] == [10, 1.7]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [("Out of memory at step 12.", "oom_ram"), ("The tokenizer has no chat template", None)],
+)
+def test_a_failed_run_is_told_with_its_own_error(
+    ctx: Context, error: str, code: str | None
+) -> None:
+    job = ctx.store.jobs.create(make_spec_alone(), name="broke")
+    ctx.store.jobs.set_state(job.id, "running")
+    ctx.store.jobs.set_state(
+        job.id, "failed", error={"code": "bug", "message": error, "hint": "Look at the log."}
+    )
+    report = diagnose(ctx, job=job.id)
+    assert [cause.code for cause in report.causes[:1]] == ([code] if code else [])
+    assert error in report.text()

@@ -91,9 +91,15 @@ def report_on(ctx: Context | None, run: Run, record: JobRecord | None = None) ->
         asks=asks,
         usual_cures=words.usual_cures(run) if not causes else (),
         looked_at=run.looked_at(),
+        ended_with="" if causes else _last_error(run),
         series=_series(run, causes),
         comparison=compare.with_sick(ctx.store, record) if ctx and record else None,
     )
+
+
+def _last_error(run: Run) -> str:
+    said = [str(failure.get("message") or "") for failure in run.failures]
+    return " ".join(said[-1].split())[:300] if said else ""
 
 
 def run_of_job(ctx: Context, record: JobRecord) -> Run:

@@ -159,6 +159,7 @@ class DiagnosisReport(Report):
         asks: What would help to tell, when the evidence does not suffice.
         usual_cures: What usually helps, in order, for a complaint whose cause is not seen.
         looked_at: What evidence there was, such as `60 training losses`.
+        ended_with: The last error of a run whose cause is not seen: untrusted text.
     """
 
     subject: str
@@ -169,6 +170,7 @@ class DiagnosisReport(Report):
     asks: tuple[str, ...] = ()
     usual_cures: tuple[str, ...] = ()
     looked_at: tuple[str, ...] = ()
+    ended_with: str = ""
     series: Series = Field(default_factory=Series)
     comparison: Comparison | None = None
 
@@ -182,6 +184,11 @@ class DiagnosisReport(Report):
                 if item.quote:
                     lines.append(untrusted_block("from the log", [item.quote], max_chars=300))
             lines.append(f"   Cure: {disarm(cause.cure.sentence())} {cause.cure.predicted}")
+        if self.ended_with:
+            lines += [
+                "It ended with:",
+                untrusted_block("its error", [self.ended_with], max_chars=300),
+            ]
         if self.comparison:
             lines += ["", self.comparison.text]
         if self.looked_at:
@@ -208,7 +215,10 @@ class DiagnosisReport(Report):
             return "Next: start the cure; it waits for consent like any run."
         if self.causes:
             return "Next: do what the first cure says, then run it again."
-        return "" if self.healthy else "Next: give what is asked above."
+        if self.healthy:
+            return ""
+        asked = "give what is asked above" if self.asks else "read its log to the end"
+        return f"Next: {asked}."
 
 
 def _shown(value: Any) -> str:

@@ -37,7 +37,7 @@ RAM_GONE = re.compile(
     r"^\s*Killed\s*$|^\w+: killed\s+\S|\b\d+ Killed\s+\S|killed by signal: Killed|"
     r"Cannot allocate memory|ArrayMemoryError|Unable to allocate [\d.]+ [MGT]iB|"
     r"crashed after using all available RAM|tried to allocate more memory than is available|"
-    r"insufficient shared memory",
+    r"insufficient shared memory|^\s*(?:\w+: *)?Out of memory\b(?: at step \d+)?\.?\s*$",
     re.IGNORECASE | re.MULTILINE,
 )
 SIGNS: tuple[Sign, ...] = (

@@ -38,6 +38,7 @@ def diagnosis_card(document: Mapping[str, Any], *, can_start: bool = True) -> st
         return (
             f'<section class="card diagnosis" role="status"><header><span class="word {tone}">'
             f"{word}</span><span>{h(document.get('subject'))}</span></header><p>{h(said)}</p>"
+            f"{_ended_with(document)}"
             f"{compared}{_plot(document, _LOSS)}{_asks(document)}</section>"
         )
     shown = "".join(
@@ -56,6 +57,12 @@ def _without_cause(document: Mapping[str, Any]) -> tuple[str, str, str]:
     if document.get("healthy"):
         return "healthy", "good", "Nothing in its evidence speaks for a fault."
     return "cannot tell", "plain", "The evidence does not suffice to name a cause."
+
+
+def _ended_with(document: Mapping[str, Any]) -> str:
+    last = str(document.get("ended_with") or "")
+    quoted = f'<blockquote class="quote">{h(shorten(last, 400))}</blockquote>'
+    return f"<p>It ended with:</p>{quoted}" if last else ""
 
 
 def _sentence(cause: Mapping[str, Any]) -> str:
