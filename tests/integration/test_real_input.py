@@ -58,7 +58,7 @@ def test_banking_questions_from_a_csv_to_a_verified_onnx_model(
     assert len(seen.label_counts) == INTENTS
 
     model = material / "models" / "babyllama-105"
-    job = _train(ctx, data, model, method="lora", rank=8, max_steps=120, max_length=256)
+    job = _train(ctx, data, model, method="lora", rank=8, max_steps=60, max_length=256)
     _assert_it_learned(ctx, job)
     assert job.metrics["n"] > 0
 
@@ -77,7 +77,7 @@ def test_phrases_and_tones_through_a_text_template(ctx: Context, material: Path)
         model,
         method="lora",
         rank=8,
-        max_steps=120,
+        max_steps=60,
         max_length=256,
         template="### Phrase: {phrase}\n### Tone: {tone}",
     )
