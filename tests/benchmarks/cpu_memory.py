@@ -10,19 +10,27 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from tests.benchmarks.cpu_runs import (
+    KEPT,
+    ODD,
+    Case,
+    Measured,
+    cases,
+    config_of,
+    kept,
+    material,
+)  # fmt: skip
 from tools.advise.architecture import shape_of
 from tools.advise.figures import MemoryEstimate
 from tools.advise.memory import Workload, estimate_memory
@@ -32,122 +40,15 @@ from tools.jobs.launch import submit
 from tools.settings import read_settings
 from tools.shipped import shipped
 
-KEPT = Path(__file__).parent / "results" / "cpu_memory.csv"
 _DEADLINE_S = 600
-_COMMON = {
-    "model_type": "llama", "num_attention_heads": 8, "num_key_value_heads": 4,
-    "vocab_size": 32000, "max_position_embeddings": 1024, "tie_word_embeddings": False,
-}  # fmt: skip
-SHAPES: dict[str, dict[str, Any]] = {
-    "random-60M": {"hidden_size": 512, "intermediate_size": 1536, "num_hidden_layers": 9},
-    "random-120M": {"hidden_size": 768, "intermediate_size": 2304, "num_hidden_layers": 10},
-    "random-290M": {"hidden_size": 1024, "intermediate_size": 3584, "num_hidden_layers": 16},
-}
-BATCHES = {"starter": 16, "babyllama-105": 16, "random-60M": 4, "random-120M": 2, "random-290M": 1}
-METHODS = ("lora", "qlora", "dora", "full")
 _IN_SIGHT = 57
 _ABOUT = """The formula (tools/advise/processor.py) counts what autograd keeps, held against the
-exact trace of such steps, and adds what the heap holds. It was shaped with the first 57 rows in
-sight: what they had in common gave the form (the heap holds a multiple of one layer and the head,
-not of all layers). Its constants were chosen on the even ones of these. Later rows and the odd
-runs were measured after that and changed nothing. Other work ran on the machine meanwhile, which
-changes times, not peaks."""
-ODD_MODELS: dict[str, dict[str, Any]] = {
-    "gpt2-17M": {
-        "model_type": "gpt2", "n_embd": 384, "n_layer": 6, "n_head": 6, "vocab_size": 16000,
-        "n_positions": 512,
-    },
-    "qwen2-34M": {
-        "model_type": "qwen2", "hidden_size": 448, "intermediate_size": 1216,
-        "num_hidden_layers": 10, "num_attention_heads": 7, "num_key_value_heads": 1,
-        "vocab_size": 24000, "max_position_embeddings": 1024, "tie_word_embeddings": True,
-    },
-    "llama-69M": {
-        "model_type": "llama", "hidden_size": 640, "intermediate_size": 1728,
-        "num_hidden_layers": 12, "num_attention_heads": 10, "num_key_value_heads": 5,
-        "vocab_size": 12000, "max_position_embeddings": 1024, "tie_word_embeddings": False,
-    },
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Case:
-    """One run to measure; a rank of None leaves it to the plan."""
-
-    model: str
-    method: str
-    length: int
-    checkpointing: bool
-    batch: int
-    rank: int | None = None
-    targets: str = "all-linear"
-
-
-ODD = (
-    Case("gpt2-17M", "lora", 128, checkpointing=False, batch=8, rank=8),
-    Case("qwen2-34M", "lora", 128, checkpointing=False, batch=8, rank=16, targets="q_proj+v_proj"),
-    Case("llama-69M", "lora", 96, checkpointing=False, batch=3, rank=64),
-    Case("starter", "dora", 64, checkpointing=False, batch=32, rank=4),
-    Case("gpt2-17M", "full", 256, checkpointing=True, batch=4),
-    Case("qwen2-34M", "dora", 192, checkpointing=True, batch=2, rank=32),
-    Case("llama-69M", "full", 64, checkpointing=False, batch=2),
-    Case("qwen2-34M", "qlora", 128, checkpointing=False, batch=4, rank=8),
-    Case("starter", "lora", 256, checkpointing=False, batch=4, rank=4, targets="q_proj+v_proj"),
-    Case("gpt2-17M", "lora", 200, checkpointing=True, batch=6, rank=8, targets="c_attn"),
-    Case("llama-69M", "lora", 128, checkpointing=True, batch=6, rank=8),
-    Case("qwen2-34M", "full", 128, checkpointing=False, batch=4),
-)
-"""Other families, ranks, targets and batches: never looked at while the formula was made."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One run and its peak. `kept` are the settings that the plan chose."""
-
-    model: str
-    method: str
-    length: int
-    checkpointing: bool
-    batch: int
-    rank: int
-    targets: str
-    dropout: float
-    trained_share: float
-    measured_gib: float
-
-    @property
-    def case(self) -> Case:
-        """What was asked for."""
-        odd = self.model in ODD_MODELS or self.batch != BATCHES[self.model]
-        return Case(
-            self.model, self.method, self.length, self.checkpointing, self.batch,
-            self.rank if odd and self.method != "full" else None, self.targets,
-        )  # fmt: skip
-
-
-def cases() -> Iterator[Case]:
-    """Yield all 80 combinations, the cheap ones first; babyllama reads 256 tokens."""
-    for model in BATCHES:
-        for short in (True, False):
-            length = 128 if short else 256 if model == "babyllama-105" else 512
-            for checkpointing in (False, True):
-                for method in METHODS:
-                    yield Case(model, method, length, checkpointing, BATCHES[model])
-
-
-def kept() -> list[Measured]:
-    """Return what was measured so far."""
-    if not KEPT.is_file():
-        return []
-    with KEPT.open(encoding="utf-8", newline="") as file:
-        return [
-            Measured(
-                row["model"], row["method"], int(row["length"]), row["checkpointing"] == "True",
-                int(row["batch"]), int(row["rank"]), row["targets"], float(row["dropout"]),
-                float(row["trained_share"]), float(row["measured_gib"]),
-            )
-            for row in csv.DictReader(file)
-        ]  # fmt: skip
+exact trace of such steps, and adds what the heap holds. Its form was found with the first 57 rows
+in sight: the heap holds a multiple of what one layer and the head keep, not of all layers. Its
+constants were chosen on the even ones of these 57 and of the runs on people's data (whole runs of
+the day, probe included, of data sets that other checks trained on). The odd runs chose no
+constant; the first two of them were seen before the heap's share was tied to the targets. Other
+work ran on the machine meanwhile, which changes times, not peaks."""
 
 
 def measure_all(seconds: float) -> None:
@@ -191,9 +92,9 @@ def measure(case: Case, folder: Path) -> Measured | None:
         print(f"failed: {case}", flush=True)
         return None
     return Measured(
-        case.model, case.method, case.length, case.checkpointing, plan.spec.batch_size,
+        "made", case.model, case.method, case.length, case.checkpointing, plan.spec.batch_size,
         plan.spec.rank, case.targets, plan.spec.dropout if case.method != "full" else 0.0, share,
-        peak,
+        1.0, peak,
     )  # fmt: skip
 
 
@@ -243,16 +144,11 @@ def _model(name: str, folder: Path) -> str:
     if name == "starter":
         return "starter"
     if name == "babyllama-105":
-        return str(_material() / "models" / name)
+        return str(material() / "models" / name)
     path = folder / name
     if not path.is_dir():
         _make_model(path, config_of(name))
     return str(path)
-
-
-def _material() -> Path:
-    named = os.environ.get("LUTHIER_MATERIAL")
-    return Path(named) if named else Path(__file__).parents[3] / "shared" / "material"
 
 
 def _make_model(path: Path, config: dict[str, Any]) -> None:
@@ -269,17 +165,6 @@ def _make_model(path: Path, config: dict[str, Any]) -> None:
             shutil.copy(source, path / name)
 
 
-def config_of(model: str) -> dict[str, Any]:
-    """Return a model's config.json."""
-    if model in ODD_MODELS:
-        return ODD_MODELS[model]
-    if model in SHAPES:
-        return {**_COMMON, **SHAPES[model]}
-    folder = shipped("starter-model") if model == "starter" else _material() / "models" / model
-    document: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return document
-
-
 def predict(run: Measured) -> MemoryEstimate:
     """Return what is predicted for a run now."""
     return estimate_memory(
@@ -287,7 +172,7 @@ def predict(run: Measured) -> MemoryEstimate:
             shape=shape_of(config_of(run.model)), method=run.method, batch=run.batch,
             length=run.length, rank=run.rank, checkpointing=run.checkpointing,
             targets=run.targets if run.targets == "all-linear" else tuple(run.targets.split("+")),
-            trained_share=run.trained_share, dropout=run.dropout,
+            trained_share=run.trained_share, dropout=run.dropout, fill=run.fill,
         )
     )  # fmt: skip
 
@@ -297,7 +182,8 @@ def _line(run: Measured, memory: MemoryEstimate) -> str:
     error = memory.expected_gib / run.measured_gib - 1
     mark = " above high" if run.measured_gib > memory.high_gib else ""
     return (
-        f"| {run.model} | {run.method} | {run.rank} | {run.targets} | {run.batch} | {run.length} | "
+        f"| {run.data} | {run.model} | {run.method} | {run.rank} | {run.targets} | {run.batch} | "
+        f"{run.length} | "
         f"{'on' if run.checkpointing else 'off'} | "
         f"{' | '.join(f'{value:.3f}' for value in figures)} | {error:+.1%}{mark} |"
     )
@@ -307,15 +193,19 @@ def table(runs: list[Measured]) -> str:
     """Return the figures and a row for each run."""
     asked = list(cases())
     pairs = [(run, predict(run)) for run in runs]
-    matrix = [pair for pair in pairs if pair[0].case in asked]
-    odd = [pair for pair in pairs if pair[0].case not in asked]
-    fitted, held_out = matrix[:_IN_SIGHT][::2], matrix[:_IN_SIGHT][1::2]
+    made = [pair for pair in pairs if pair[0].data == "made"]
+    real = [pair for pair in pairs if pair[0].data != "made"]
+    matrix = [pair for pair in made if pair[0].case in asked]
+    odd = [pair for pair in made if pair[0].case not in asked]
+    seen = matrix[:_IN_SIGHT]
     parts = {
         f"all of the matrix, {len(matrix)} of {len(asked)} runs": matrix,
-        "its even rows up to the 57th, on which the constants were chosen": fitted,
-        "its odd rows up to the 57th": held_out,
+        f"its even rows up to the {_IN_SIGHT}th, on which the constants were chosen": seen[::2],
+        f"its odd rows up to the {_IN_SIGHT}th": seen[1::2],
         f"its rows from the {_IN_SIGHT + 1}th on, measured afterwards": matrix[_IN_SIGHT:],
-        f"odd runs, measured afterwards, {len(odd)} of {len(ODD)}": odd,
+        "people's data with the plan's own settings, even rows, chosen on": real[::2],
+        "people's data, odd rows": real[1::2],
+        f"odd runs, {len(odd)} of {len(ODD)}, on which nothing was chosen": odd,
     }
     widest = max((m.high_gib / m.expected_gib for _, m in pairs), default=1.0)
     lowest = min((m.low_gib / m.expected_gib for _, m in pairs), default=1.0)
@@ -325,9 +215,9 @@ def table(runs: list[Measured]) -> str:
         *(f"- {name}: {_summary(part)}" for name, part in parts.items() if part),
         f"- *low* is at most {1 - lowest:.0%} below *expected*, *high* {widest - 1:.0%} above",
         "",
-        "| model | method | rank | targets | batch | length | checkpointing | low | expected | "
-        "high | measured | error |",
-        "|---" * 12 + "|",
+        "| data | model | method | rank | targets | batch | length | checkpointing | low | "
+        "expected | high | measured | error |",
+        "|---" * 13 + "|",
     ]
     return "\n".join([*lines, *(_line(run, memory) for run, memory in pairs)])
 

@@ -21,7 +21,7 @@ RESULTS = HERE / "results"
 def names() -> list[str]:
     """Return the benchmarks there are."""
     helpers = {"__init__", "run", "speed_run", "speed_clock", "peer_run"}
-    helpers |= {"gpu_runs", "gpu_trainers"}
+    helpers |= {"cpu_runs", "gpu_runs", "gpu_trainers"}
     return sorted(p.stem for p in HERE.glob("*.py") if p.stem not in helpers)
 
 

@@ -23,12 +23,12 @@ _SCORES_KEPT = 3.0
 probabilities, the mask, and their product."""
 
 
-FLOOR_GIB = 0.58
+FLOOR_GIB = 0.55
 """Resident size of a worker with torch, transformers, peft and trl imported and rows read, before
 the first step. Measured on x86-64 Linux, Python 3.11, torch 2.13."""
 LOW, HIGH = 0.80, 1.25
 """The band round everything but the floor."""
-_HELD, _HELD_ADAPTER, _HELD_QUANTISED = 1.3, 3.2, 4.5
+_HELD, _HELD_ADAPTER, _HELD_QUANTISED = 1.4, 3.6, 5.2
 """What the heap holds beside what is alive, as a multiple of what one layer keeps: plainly, with an
 adapter beside every matrix, and with one beside quantised matrices. glibc gives torch aligned
 blocks and does not find the freed ones again for an equal request, so what a layer makes and drops
@@ -37,7 +37,7 @@ output, its own, scaled, and their sum. Where freed memory goes back at once (M_
 of this is gone, but steps took 1.4 to 1.9 times as long (measured)."""
 _HELD_OF_LOGITS = 0.3
 """The same multiple is taken of this share of the logits: of one of their three copies."""
-_WITHOUT_CHECKPOINTING = 1.25
+_WITHOUT_CHECKPOINTING = 1.1
 """The same, times this, where the layers' kept tensors lie between the dropped ones."""
 _UNPACKED = 6.0
 """Copies of one layer's matrices in float32 that unpacking a 4-bit base leaves in the heap."""
@@ -102,8 +102,8 @@ def _held(work: Workload, step: Step) -> float:
     if work.method == "full":
         return _HELD * dropped
     linears = work.shape.linears
-    beside = sum(li.outputs * li.active for li in work.shape.targets(work.targets))
-    beside /= sum(li.outputs * li.active for li in linears)
+    wide = sum(li.outputs * li.active for li in linears)
+    beside = sum(li.outputs * li.active for li in work.shape.targets(work.targets)) / wide
     most = _HELD_ADAPTER if work.quantized == "none" else _HELD_QUANTISED
     held = (_HELD + (most - _HELD) * beside) * dropped
     if work.quantized != "none":
