@@ -122,3 +122,21 @@ def test_a_config_that_cannot_be_sized_is_a_sentence(
     with pytest.raises(ToolError) as caught:
         estimate(ctx, model="./odd", hardware="24GB")
     assert caught.value.hint
+
+
+def test_an_estimate_with_data_counts_its_rows_and_answers_not_the_limit(
+    ctx: Context, tmp_path: Path
+) -> None:
+    data = tmp_path / "rows.jsonl"
+    rows = [{"prompt": f"{n} " + "word " * 40, "completion": "yes"} for n in range(40)]
+    data.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    wish: dict[str, Any] = {"model": "starter", "method": "lora", "batch_size": 16, "ctx": ctx}
+    known = estimate_resources(path=str(data), max_length=1024, **wish).document()
+    unknown = estimate_resources(max_length=1024, **wish).document()
+    assert known["memory_gib"]["expected"] < 0.7 * unknown["memory_gib"]["expected"]
+    short = estimate_resources(path=str(data), max_length=64, **wish).document()
+    same_without_data = estimate_resources(max_length=64, **wish).document()
+    assert short["memory_gib"]["parts"]["logits"] < (
+        0.5 * same_without_data["memory_gib"]["parts"]["logits"]
+    )
+    assert any("every token" in note for note in unknown["notes"])

@@ -87,6 +87,8 @@ def estimate_for(ctx: Context, wish: Wish) -> EstimateReport:
     if len(machine.gpus) > 1 and wish.engine is None:
         notes.append("This is for one of the cards; with zero3 or fsdp they share the weights.")
     length = _length(wish, base, data, notes)
+    if data and data.max_tokens:
+        length = max(8, min(length, data.max_tokens))
     work = _workload(wish, base, machine, length, answer_share(seen) if seen else 1.0)
     if seen is None:
         notes.append("Without data, the loss is taken to look at every token.")
