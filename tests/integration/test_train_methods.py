@@ -6,9 +6,14 @@ import errno
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from accelerate import skip_first_batches
+from accelerate.data_loader import prepare_data_loader
+from torch.utils.data import DataLoader
+from transformers import Trainer
 
 from tests.integration.jobs_here import job_here
 from tests.jobs_factory import TAGS, make_dataset, make_spec
@@ -326,3 +331,32 @@ def test_the_order_of_rows_depends_on_seed_and_epoch_alone() -> None:
         for batch in (list(order)[k : k + 8] for k in range(0, 101, 8))
     )
     assert wasted < 0.15 * sum(lengths)
+
+
+@pytest.mark.parametrize("process", [0, 1])
+def test_in_the_middle_of_a_later_epoch_each_process_goes_on_in_the_order_of_that_epoch(
+    monkeypatch: pytest.MonkeyPatch, process: int
+) -> None:
+    order = GroupedOrder([5] * 24, 4, seed=7)
+    rows = DataLoader(list(range(24)), sampler=order, batch_size=2)
+    mine = prepare_data_loader(
+        rows, num_processes=2, process_index=process, put_on_device=False
+    )  # fmt: skip
+    resumed = skip_first_batches(mine, 2)
+    recipe = object.__new__(Recipe)
+    recipe.state = SimpleNamespace(global_step=8, max_steps=12)
+    recipe._order = order
+    seen: list[int] = []
+
+    def epoch_of(self: Recipe, *, epoch: int, train_dataloader: Any) -> None:
+        # As transformers does, before it reads the first batch.
+        train_dataloader.set_epoch(epoch)
+        seen.extend(int(row) for batch in train_dataloader for row in batch)
+
+    monkeypatch.setattr(Trainer, "_run_epoch", epoch_of)
+    recipe._run_epoch(epoch=1, train_dataloader=resumed)
+    expected = GroupedOrder([5] * 24, 4, seed=7)
+    expected.set_epoch(1)
+    whole = list(expected)
+    batches = [whole[i : i + 2] for i in range(0, 24, 2)][process::2]
+    assert seen == [row for batch in batches[2:] for row in batch]
