@@ -152,6 +152,44 @@ def test_tags_are_compared_with_a_word_list(ctx: Context) -> None:
     assert found.verdict == "regressed"
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [("B-ORG", "I-ORG", "training never had"), ("O", "O", "one label")],
+)
+def test_tags_that_were_never_learned_or_are_all_alike_cannot_tell(
+    ctx: Context, first: str, second: str, words: str
+) -> None:
+    labels = ("O", "B-PER", "I-PER")
+    rows = tagged_rows(70)
+    for row in rows[30:]:
+        row["tags"][:2] = [first, second]
+    manifest = write_dataset(
+        ctx, "odd", rows, train=30, task="token_classification",
+        objective="token_classification", labels=labels,
+    )  # fmt: skip
+    job = trained(
+        ctx, manifest, draw=draw_head("Token", labels), method="full",
+        objective="token_classification", labels=labels,
+    )  # fmt: skip
+    found = judged(ctx, job)
+    assert found.verdict == "cannot tell"
+    assert words in found.verdict_text
+
+
+def test_rows_that_repeat_each_other_or_hold_no_answer_are_told(ctx: Context) -> None:
+    rows = answer_rows(60)
+    for row in rows[32:52]:
+        row["prompt"] = rows[31]["prompt"]
+    for row in rows[52:]:
+        row["completion"] = said("assistant", " ")
+    manifest = write_dataset(ctx, "qa", rows, train=30, task="qa", objective="prompt_completion")
+    found = judged(ctx, trained(ctx, manifest))
+    assert found.n == 22
+    assert found.verdict == "cannot tell"
+    assert "Only 2 of these rows are different" in found.verdict_text
+    assert any("8 rows have no answer" in note for note in found.notes)
+
+
 def test_json_answers_are_held_against_the_schema_of_the_training_answers(ctx: Context) -> None:
     rows = answer_rows(60)
     for row in rows:

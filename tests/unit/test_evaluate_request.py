@@ -185,6 +185,9 @@ def test_a_file_that_cannot_be_judged_on_is_refused_before_a_job_starts(
     ctx: Context, tmp_path: Path, text: str, said: str
 ) -> None:
     run = _run(ctx)
+    (tmp_path / "good.csv").write_text("text,label\nhello,toy\n")
+    with pytest.raises(BadInput, match="no column channel"):
+        evaluate_model(run.id, path="good.csv", slice_column="channel", ctx=ctx)
     (tmp_path / "fresh.csv").write_text(text)
     with pytest.raises(BadInput, match=said):
         evaluate_model(run.id, path="fresh.csv", ctx=ctx)

@@ -173,7 +173,7 @@ def _spec(ctx: Context, training: JobRecord, wish: Wish) -> EvaluationSpec:
     result_of(ctx, training)
     manifest = read_manifest(ctx.settings.dataset_folder(plan.dataset))
     if wish.path:
-        _look_at(resolve_input(ctx, wish.path), manifest, plan.objective)
+        _look_at(resolve_input(ctx, wish.path), manifest, plan.objective, wish.slice_column)
     return EvaluationSpec(
         job=training.id,
         dataset=plan.dataset,
@@ -189,14 +189,16 @@ def _spec(ctx: Context, training: JobRecord, wish: Wish) -> EvaluationSpec:
     )
 
 
-def _look_at(path: Path, manifest: Manifest, objective: str) -> None:
+def _look_at(path: Path, manifest: Manifest, objective: str, column: str | None) -> None:
     """Refuse a file at once that the job could not judge on.
 
     Raises:
-        BadInput: It cannot be read as the training data was, or none of its rows has an answer.
+        BadInput: It cannot be read as the training data was, lacks the column to slice by, or none
+            of its rows has an answer.
     """
+    rows = map_file(path, manifest, columns=(column,) if column else ())
     # Rewards judge what is said; no answer is expected.
-    if not any(objective == "grpo" or answerable(row) for row in map_file(path, manifest)):
+    if not any(objective == "grpo" or answerable(row) for row in rows):
         raise no_answers()
 
 
