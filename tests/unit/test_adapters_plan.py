@@ -160,6 +160,9 @@ def test_showing_lists_each_adapter_and_those_not_begun(still: Context) -> None:
         ("tone", "not begun"),
     ]
     assert runs["tickets"].id in shown.text()
+    with pytest.raises(Conflict) as told:
+        _ = job.training
+    assert f"luthier show {job.id}" in told.value.hint
 
 
 def test_a_stopped_job_goes_on_and_one_that_a_gate_refused_does_not(still: Context) -> None:

@@ -16,6 +16,7 @@ from tools.errors import Conflict, NotFound
 from tools.history.database import reading, writing
 from tools.history.events import Event, StateChanged
 from tools.history.spec import (
+    PARENTS,
     AnySpec,
     JobKind,
     JobState,
@@ -66,9 +67,12 @@ class JobRecord(BaseModel):
             Conflict: The job is of another kind.
         """
         if not isinstance(self.spec, TrainingSpec):
+            several = f"Name one of its runs; `luthier show {self.id}` lists them."
             raise Conflict(
                 f"{self.id} is a job of kind {self.kind}, not a training run.",
-                hint="Name a training run; `luthier jobs` lists them.",
+                hint=several
+                if self.kind in PARENTS
+                else "Name a training run; `luthier jobs` lists them.",
             )
         return self.spec
 
