@@ -150,7 +150,9 @@ def run(case: Row, place: Path) -> Row:
         environment["PYTHONPATH"] = os.pathsep.join([str(_ROOT), stub])
     done = subprocess.run(
         [str(python_of(case["trainer"])), "-m", f"tests.benchmarks.{module}", str(file)],
-        capture_output=True, text=True, timeout=3600, check=False, env=environment, cwd=_ROOT,
+        capture_output=True, text=True, timeout=3600, check=False, env=environment,
+        # Olive leaves a cache where it is started.
+        cwd=place if peer else _ROOT,
     )  # fmt: skip
     told = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     if not told:
