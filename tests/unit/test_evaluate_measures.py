@@ -52,10 +52,10 @@ def test_a_pattern_counts_the_answers_that_contain_it() -> None:
 
 def test_a_pattern_that_never_ends_is_stopped() -> None:
     rate = pattern_measure(r"^(a|aa|aaa|(b|a))+$")
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(BadInput, match="too long"):
         rate([("a" * 300 + "!") * 50], [""])
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
 
 
 def test_a_broken_pattern_is_refused() -> None:
