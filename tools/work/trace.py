@@ -196,12 +196,16 @@ def _optimiser(request: dict[str, Any], model: Any) -> torch.optim.Optimizer:
 
 
 def _fill_state(optimiser: torch.optim.Optimizer) -> None:
-    """Take a step without a pass through the model: from the second on, the state is there."""
+    """Put the state there that AdamW makes in its first step: the second is what is traced."""
+    if not isinstance(optimiser, torch.optim.AdamW):
+        return
     for group in optimiser.param_groups:
         for parameter in group["params"]:
-            parameter.grad = torch.zeros_like(parameter)
-    optimiser.step()
-    optimiser.zero_grad()
+            optimiser.state[parameter] = {
+                "step": torch.tensor(1.0),
+                "exp_avg": torch.zeros_like(parameter),
+                "exp_avg_sq": torch.zeros_like(parameter),
+            }
 
 
 def _loss(model: Any, ids: torch.Tensor, trained: int, *, whole: bool) -> torch.Tensor:
