@@ -120,6 +120,13 @@ def test_only_protected_changes_that_need_less_are_proposed_with_their_predictio
     assert proposal(spec, lambda *_: 1.0, 512).startswith("Make a new plan with a smaller model")
 
 
+def test_a_thread_that_finds_no_room_for_its_stack_is_memory_running_out() -> None:
+    assert memory.is_about_memory(RuntimeError("can't start new thread"))
+    assert memory.is_about_memory(OSError(errno.ENOMEM, "Cannot allocate memory"))
+    assert not memory.is_about_memory(OSError(errno.ENOSPC, "No space left on device"))
+    assert not memory.is_about_memory(RuntimeError("shapes do not match"))
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives out what it does not have")
 def test_memory_runs_out_as_an_error_before_the_kernel_kills() -> None:
     code = """

@@ -28,6 +28,7 @@ _CGROUP_FILES = {
 _NO_MEMORY = (
     *("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory"),
     *("std::bad_alloc", "could not create a memory object", "could not create a primitive"),
+    "can't start new thread",  # there is no room for its stack
 )
 _SELF = psutil.Process()
 CONTEXT_GIB = 0.74
