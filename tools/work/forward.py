@@ -142,10 +142,10 @@ def _attend_in_one_kernel(
     # The window of transformers counts the token itself, the kernel's does not.
     window = options.get("sliding_window")
     longest = max(rows.lengths)
-    parts: list[Any] = [part[0].transpose(0, 1) for part in (query, key, value)]
+    query, key, value = (part[0].transpose(0, 1) for part in (query, key, value))
     reach = -1 if window is None or window >= longest else window - 1
     more: dict[str, Any] = {"scale": options.get("scaling"), "window_size": (reach, 0), **_GROUPED}
-    answer = varlen_attn(*parts, rows.ends, rows.ends, longest, longest, **more)
+    answer = varlen_attn(query, key, value, rows.ends, rows.ends, longest, longest, **more)
     assert isinstance(answer, torch.Tensor)
     return answer[None]
 
