@@ -319,7 +319,6 @@ _SICK: tuple[Case, ...] = (
     ),
 )
 _HEALTHY: tuple[Case, ...] = (
-    Case("usual lora", "", lambda: kinds(120, 61), {"rank": 16, "alpha": 32, "max_steps": 140}),
     Case("usual answers", "", lambda: said(120, 62)),
     Case("usual full", "", lambda: said(120, 63), {"method": "full", "learning_rate": 2e-3}),
     Case("usual dora", "", lambda: kinds(120, 64), {"method": "dora"}),

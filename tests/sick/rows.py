@@ -94,7 +94,6 @@ def chats(count: int, seed: int) -> Rows:
 
 def preferred(count: int, seed: int) -> Rows:
     """Questions with an answer that keeps to them, and one that repeats itself."""
-    seen = {str(a["prompt"]): a for a in answers(6 * count, seed)}
     return [
         {
             "prompt": a["prompt"],
@@ -102,14 +101,22 @@ def preferred(count: int, seed: int) -> Rows:
             "rejected": [{"role": "assistant", "content": "No no no no."}],
             "row": a["row"],
         }
-        for a in list(seen.values())[:count]
+        for a in _asked_once(count, answers(6 * count, seed))
     ]
 
 
 def uneven(count: int, seed: int, *, every: int, long: int) -> Rows:
     """Questions with short answers, every so many of them with a long one."""
-    short, wordy = answers(count, seed), answers(count, seed, long=long)
-    return [wordy[i] if i % every == 0 else short[i] for i in range(count)]
+    found = _asked_once(count, answers(6 * count, seed))
+    said = [str(r["completion"][0]["content"]) for r in found]
+    for i in range(0, len(found), every):
+        whole = " ".join((said + said)[i : i + long])
+        found[i] = {**found[i], "completion": [{"role": "assistant", "content": whole}]}
+    return found
+
+
+def _asked_once(count: int, rows: Rows) -> Rows:
+    return list({str(r["prompt"]): r for r in reversed(rows)}.values())[:count]
 
 
 def row(question: str, answer: str, number: int, label: str | None = None) -> dict[str, Any]:
