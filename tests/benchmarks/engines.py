@@ -140,7 +140,7 @@ def difference(row: dict[str, Any]) -> float | None:
     mine, alone = row["losses"], row["alone"]["losses"]
     if row["state"] != "succeeded" or len(mine) != len(alone):
         return None
-    return max(abs(a - b) / abs(b) for a, b in zip(mine, alone, strict=True))
+    return float(max(abs(a - b) / abs(b) for a, b in zip(mine, alone, strict=True)))
 
 
 def table(rows: list[dict[str, Any]]) -> str:

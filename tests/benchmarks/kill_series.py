@@ -124,9 +124,9 @@ def _killed_run(
     ended = _ended(ctx, record)
     for row in rows:
         row["end"] = ended.state
-        found, expected = _losses(ctx, record.id), _losses(ctx, whole.id)
-        row["differs_at"] = [n for n in expected if found.get(n) != expected[n]][:5]
-        row["equal_losses"] = found == expected
+        losses, expected = _losses(ctx, record.id), _losses(ctx, whole.id)
+        row["differs_at"] = [n for n in expected if losses.get(n) != expected[n]][:5]
+        row["equal_losses"] = losses == expected
         row["equal_weights"] = _weights(ctx, record.id) == _weights(ctx, whole.id) is not None
     return rows
 

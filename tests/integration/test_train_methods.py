@@ -10,9 +10,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from accelerate import skip_first_batches
 from accelerate.data_loader import prepare_data_loader
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 from transformers import Trainer
 
 from tests.integration.jobs_here import job_here
@@ -338,7 +339,7 @@ def test_in_the_middle_of_a_later_epoch_each_process_goes_on_in_the_order_of_tha
     monkeypatch: pytest.MonkeyPatch, process: int
 ) -> None:
     order = GroupedOrder([5] * 24, 4, seed=7)
-    rows = DataLoader(list(range(24)), sampler=order, batch_size=2)
+    rows: Any = DataLoader(TensorDataset(torch.arange(24)), sampler=order, batch_size=2)
     mine = prepare_data_loader(
         rows, num_processes=2, process_index=process, put_on_device=False
     )  # fmt: skip
@@ -351,7 +352,7 @@ def test_in_the_middle_of_a_later_epoch_each_process_goes_on_in_the_order_of_tha
     def epoch_of(self: Recipe, *, epoch: int, train_dataloader: Any) -> None:
         # As transformers does, before it reads the first batch.
         train_dataloader.set_epoch(epoch)
-        seen.extend(int(row) for batch in train_dataloader for row in batch)
+        seen.extend(int(row) for (batch,) in train_dataloader for row in batch)
 
     monkeypatch.setattr(Trainer, "_run_epoch", epoch_of)
     recipe._run_epoch(epoch=1, train_dataloader=resumed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -86,10 +87,9 @@ def _cut_the_manifest(checkpoint: Path) -> str:
     "damage", [_truncate, _flip_a_byte, _lose_a_file, _lose_the_manifest, _cut_the_manifest]
 )
 def test_a_damaged_newest_checkpoint_is_passed_over_and_that_is_said(
-    idle: Context, damage: object
+    idle: Context, damage: Callable[[Path], str]
 ) -> None:
     record, folder = _stopped(idle, 4, 8)
-    assert callable(damage)
     flaw = damage(folder / "checkpoints" / "checkpoint-8")
     told = resume_job(record.id, ctx=idle)
     (attempt,) = idle.store.jobs.events(record.id, kinds=["attempt"])
