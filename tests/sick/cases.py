@@ -352,14 +352,14 @@ LATE = frozenset(
         "uphill from step 20",
         "no memory in a step",
         "slow rows",
-        "slow tokens",
         "memory kept",
-        "one row a step",
-        "adapter lost",
         "disk full at the end",
-        "full, high rate, narrow task",
-        *(case.name for case in second.SICK),
+        *(case.name for case in second.SICK if case.name != "full, seven steps"),
         *(case.name for case in HEALTHY if case.name != "small batches"),
     }
 )
-"""Runs that were trained only after the rules were made."""
+"""Runs that were trained only after the rules were made, and were not looked at since.
+
+Left out are five whose findings were looked at: `one row a step` and `full, seven steps` changed a
+rule, `slow tokens`, `adapter lost` and `full, high rate, narrow task` did not.
+"""
