@@ -29,7 +29,7 @@ def unjudged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outcome, "judge", lambda *_: {})
 
 
-@pytest.mark.parametrize("method", ["lora", "dora"])
+@pytest.mark.parametrize("method", ["lora", "dora", "qlora"])
 def test_a_16_bit_run_is_probed_trained_and_validated(
     ctx: Context, material: Path, method: str
 ) -> None:
@@ -53,6 +53,15 @@ def test_a_16_bit_step_keeps_no_copies_of_its_inputs(ctx: Context, material: Pat
     ids = torch.randint(5, 500, (4, 32), generator=torch.Generator().manual_seed(1))
     kept = {name: _kept_bytes(model, spec, ids, name) for name in ("as they are", "raised")}
     assert kept["as they are"] < 0.95 * kept["raised"]
+
+
+def test_what_a_quantised_base_leaves_stays_in_16_bits(ctx: Context, material: Path) -> None:
+    spec = make_spec(
+        make_dataset(ctx), material / "models" / "stories260K", method="qlora", precision="bfloat16"
+    )
+    model = make_trainable(load_model(ctx.settings, spec, trainable=True), spec)
+    kinds = {p.dtype for name, p in model.named_parameters() if "lora" not in name}
+    assert torch.float32 not in kinds
 
 
 def _kept_bytes(model: torch.nn.Module, spec: Any, ids: torch.Tensor, name: str) -> int:

@@ -30,7 +30,7 @@ def activation_bytes(work: Workload) -> float:
 def _wide_stream(work: Workload) -> bool:
     """Whether the hidden states between layers are float32, because the embeddings are."""
     masters = work.method == "full" and work.habits.float32_masters
-    return masters or work.quantized in {"nf4", "nf4-dq"} or work.precision == "float32"
+    return masters or work.raised or work.precision == "float32"
 
 
 def _layer_bytes(work: Workload) -> float:
@@ -49,8 +49,7 @@ def _counted_token_bytes(work: Workload) -> float:
     shape, number = work.shape, PRECISION_BYTES[work.precision]
     full, dropped = work.method == "full", work.dropout > 0
     # Products with a 4-bit matrix come back in the type of their input: that of the wide stream.
-    raised = work.quantized in {"nf4", "nf4-dq"}
-    inner = 4 if raised else number
+    inner = 4 if work.raised else number
     targets = shape.targets(work.targets)
     inputs = sum(li.inputs * li.active for li in targets)
     attention = number * 2 * (shape.heads + shape.kv_heads) * shape.head_dim
@@ -64,7 +63,7 @@ def _counted_token_bytes(work: Workload) -> float:
     adapter = number * work.rank * sum(li.active for li in targets)
     if dropped:  # each matrix drops its own: the values left and a mask of one byte
         adapter += (number + 1) * inputs
-    elif raised:
+    elif work.raised:
         adapter += number * inputs
     else:
         adapter += number * shape.layer_norms * shape.hidden

@@ -88,10 +88,7 @@ def _parts(work: Workload) -> dict[str, float]:
     parts["logits"] = logit_bytes(work)
     if work.quantized != "none":
         parts["dequantised"] = float(_largest_matrix(work.shape) * (4 if number == 4 else 2))
-        if number == 2 and work.quantized in {
-            "nf4",
-            "nf4-dq",
-        }:  # the float32 head is cast for the product
+        if number == 2 and work.raised:  # the float32 head is cast for the product
             parts["dequantised"] += 2.0 * work.shape.vocab * work.shape.hidden
     if work.method == "dora":
         parts["dora norms"] = 2.0 * _largest_matrix(work.shape) * number
@@ -161,8 +158,7 @@ def weight_bytes(work: Workload) -> dict[str, float]:
     if kind == "none":
         return {"weights": float(work.shape.parameters * dense)}
     matrices = _quantised_weights(work)
-    # What stays unquantised is held in float32, as PEFT prepares a quantised model.
-    rest = (work.shape.parameters - matrices) * (4 if kind in {"nf4", "nf4-dq"} else dense)
+    rest = (work.shape.parameters - matrices) * (4 if work.raised else dense)
     bare = 1.0 if kind == "int8" else 0.5
     return {
         "weights": matrices * bare + rest,

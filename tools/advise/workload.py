@@ -94,6 +94,12 @@ class Workload:
         return self.dropout > 0 and lora_like
 
     @property
+    def raised(self) -> bool:
+        """Whether what a 4-bit base leaves unquantised is held, and passed on, in float32."""
+        float32 = self.precision == "float32"
+        return self.quantized in {"nf4", "nf4-dq"} and (self.habits.raises or float32)
+
+    @property
     def trained_parameters(self) -> int:
         """Parameters that get a gradient."""
         return trained_parameters(self.shape, self.method, self.rank, self.targets)

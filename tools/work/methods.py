@@ -45,12 +45,10 @@ def make_trainable(
     if not row.peft:
         model.requires_grad_(True)
         return model
-    from peft import get_peft_model, prepare_model_for_kbit_training  # noqa: PLC0415
+    from peft import get_peft_model  # noqa: PLC0415
 
     if quantisation_of(spec.method, spec.quantization) != "none":
-        model = prepare_model_for_kbit_training(
-            model, use_gradient_checkpointing=spec.gradient_checkpointing
-        )
+        model = _frozen(model, spec)
     facts = _facts(model, spec, tokenizer, steps)
     try:
         return get_peft_model(model, peft_config(row, spec, facts, model))
@@ -74,6 +72,22 @@ def _check_whole(model: Any, spec: TrainingSpec) -> None:
             hint=f"Leave it out, or choose among: {known}.",
             refused_by="preflight",
         )
+
+
+def _frozen(model: Any, spec: TrainingSpec) -> Any:
+    """Freeze a quantised base.
+
+    PEFT would raise what is not quantised to float32, and every product with a 4-bit matrix then
+    comes back in float32: on a card QLoRA took more memory than LoRA. In 16 bits it stays as it is;
+    the norms compute in float32 by themselves.
+    """
+    if spec.precision != "float32":
+        return model.requires_grad_(False)
+    from peft import prepare_model_for_kbit_training  # noqa: PLC0415 - few runs need it
+
+    return prepare_model_for_kbit_training(
+        model, use_gradient_checkpointing=spec.gradient_checkpointing
+    )
 
 
 def peft_config(row: Method, spec: TrainingSpec, facts: dict[str, Any], model: Any) -> Any:

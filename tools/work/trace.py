@@ -149,14 +149,11 @@ def _model(request: dict[str, Any]) -> Any:
 
 
 def _pack(model: Any, constants: float) -> None:
-    """Replace the layers' matrices; embeddings and the head are upcast, as PEFT prepares them."""
+    """Replace the layers' matrices; embeddings, norms and the head stay as they are."""
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, torch.nn.Linear) and name != "lm_head":
                 setattr(parent, name, Packed(child, constants))
-    for parameter in model.parameters():
-        if parameter.dtype in (torch.bfloat16, torch.float16):
-            parameter.data = torch.empty(parameter.shape, dtype=torch.float32)
 
 
 def _with_adapter(model: Any, request: dict[str, Any]) -> Any:
