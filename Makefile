@@ -38,8 +38,8 @@ browser: ## Chromium for the browser tests, through apt where that is allowed
 	  else echo "Chromium is not installed: the browser tests are left out. Get it with: sudo apt-get install chromium"; fi; }
 
 test: $(READY) browser ## All layers, the fast ones first
-	$(BIN)/pytest tests/contract tests/unit
-	$(BIN)/pytest tests/integration tests/suite
+	$(BIN)/pytest -n 2 --dist loadfile tests/contract tests/unit
+	$(BIN)/pytest -n 2 --dist loadfile tests/integration tests/suite
 	$(BIN)/pytest tests/browser
 
 bench: $(READY) ## Long matrices and comparisons; tables go to tests/benchmarks/results/

@@ -16,8 +16,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch  # noqa: TID253 - started as a process of its own
-import transformers  # noqa: TID253 - as above
+import torch
+import transformers
 
 from tests.benchmarks.speed_clock import Clock, Row, Told, figures, held_out_loss
 

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch  # noqa: TID253 - started as a process of its own
-from transformers import TrainerCallback  # noqa: TID253 - as above
+import torch
+from transformers import TrainerCallback
 
 MASKED = -100
 _ROWS_AT_ONCE = 50
