@@ -69,7 +69,7 @@ def test_a_queued_job_that_is_cancelled_never_starts(idle: Context) -> None:
 def test_stopping_or_resuming_what_has_ended_is_a_conflict_with_a_next_step(idle: Context) -> None:
     job = submit(idle, make_spec_alone(), name="a")
     idle.store.jobs.set_state(job.id, "succeeded")
-    with pytest.raises(Conflict, match="already succeeded") as stopped:
+    with pytest.raises(Conflict, match="already ended") as stopped:
         cancel(idle, job)
     assert "show" in stopped.value.hint
     with pytest.raises(Conflict, match="already succeeded") as resumed:
