@@ -53,6 +53,16 @@ def test_a_launch_younger_than_a_minute_is_left_alone(ctx: Context) -> None:
     assert ctx.store.jobs.get(record.id).state == "lost"
 
 
+def test_a_resumed_job_is_not_judged_by_the_process_it_had_before(ctx: Context) -> None:
+    record, _ = _running(ctx)
+    ctx.store.jobs.set_state(record.id, "interrupted")
+    # Resumed; its new worker has not told its process yet.
+    ctx.store.jobs.set_state(record.id, "queued")
+    ctx.store.jobs.set_state(record.id, "running")
+    reconcile(ctx)
+    assert ctx.store.jobs.get(record.id).state == "running"
+
+
 def test_without_a_word_but_with_a_checkpoint_it_is_interrupted(ctx: Context) -> None:
     record, folder = _running(ctx)
     _checkpoint(folder, record)

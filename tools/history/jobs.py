@@ -189,7 +189,9 @@ class Jobs:
             if row is None or (expected is not None and row["state"] not in set(expected)):
                 return False
             stamp = {"running": "started_at", "queued": None}.get(state, "finished_at")
-            stamped = f", {stamp} = '{self._now()}'" if stamp else ", finished_at = NULL"
+            # A queued job has no process: the one of an earlier start must not speak for the next.
+            queued = ", finished_at = NULL, pid = NULL"
+            stamped = f", {stamp} = '{self._now()}'" if stamp else queued
             db.execute(
                 f"UPDATE jobs SET state = ?, error = ?{stamped} WHERE id = ?",
                 [state, json.dumps(error) if error else None, job_id],
