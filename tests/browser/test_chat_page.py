@@ -133,10 +133,10 @@ def test_conversations_are_listed_and_can_be_opened_again(
     page.locator("#thread-list [aria-current]").wait_for()
     page.get_by_role("button", name="New conversation").click()
     page.get_by_role("heading", name="What should your model learn?").wait_for()
-    assert page.get_by_text("You said: hello pears").count() == 0
+    page.get_by_text("You said: hello pears").wait_for(state="detached")
     page.locator("#thread-list button", has_text="hello pears").first.click()
     page.get_by_text("You said: hello pears").wait_for()
-    assert page.get_by_role("heading", name="What should your model learn?").count() == 0
+    page.get_by_role("heading", name="What should your model learn?").wait_for(state="detached")
 
 
 def test_a_dropped_file_is_kept_under_a_safe_name(
