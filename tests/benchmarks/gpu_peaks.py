@@ -16,10 +16,9 @@ from typing import Any
 from tools.advise.architecture import shape_of
 from tools.advise.figures import MemoryEstimate
 from tools.advise.memory import RECIPES, Workload, estimate_memory
+from tools.work.memory import CONTEXT_GIB
 
 KEPT = Path(__file__).parent / "results" / "gpu_peaks.csv"
-CONTEXT_GIB = 0.74
-"""As in tools/work/memory.py, which only a worker imports."""
 MEASURED = (
     "2026-11-27 on a machine with one NVIDIA H200 (139 GiB), 16 CPU cores, driver 580, Python "
     "3.12, torch 2.11 (CUDA 13.0), transformers 5.23, peft 0.21.2, bitsandbytes 0.50.2"
