@@ -18,7 +18,8 @@ TRAINING = (
     " weight_decay optimizer batch_size gradient_accumulation batching max_length"
     " gradient_checkpointing activation_offload attention loss loss_weight beta rewards"
     " eval_fraction dedupe input_column output_column template minutes trials sampler vary adapters"
-    " device engine processes nodes offload probe target seed continues cures"
+    " early_stopping_patience eval_steps device engine processes nodes offload probe target seed"
+    " continues cures"
 )
 OFFERED = {
     "inspect_dataset": "path model template input_column output_column sample_rows lens",

@@ -79,7 +79,7 @@ COMPLAINTS: tuple[Complaint, ...] = (
                ("untrained_stop", "pad_eos_confusion", "template_mismatch"),
                "Answers are said not to end.",
                "One answer of the tuned model, and whether the end token is the padding token."),
-    _complaint(r"(?:always|only|just|every\w*|all)[^.;]{0,30}(?:same|one|a single) "
+    _complaint(r"(?:always|only|just|every\w*|all)[^.;]{0,48}(?:same|one|a single) "
                r"(?:label|class|answer|category)|"
                r"(?:same|one) (?:label|class|answer|category) (?:for (?:all|every)|every)|"
                r"(?:says?|answers?|predicts?|labels?|calls?|returns?|gives?|outputs?)\b[^.;]{1,40}"

@@ -17,6 +17,7 @@ Values = dict[str, object]
 _EVERYDAY_WORDS = frozenset({"miss", "road", "lily", "cartridge", "deft", "vera"})
 _SEVERAL = "fixes"
 _BOOLEANS = {"true": True, "false": False}
+_WHOLE_ONES = r"(?:the )?(?:lm_head|embed_tokens|(?:\w+ )?embeddings?|(?:language model(?:ing)? |output |lm )head)"
 _MODULES = re.compile(
     r"\b(?:[qkvo]_proj|(?:gate|up|down)_proj|query_key_value|c_attn|c_proj|c_fc|fc[12]|[qkv]|"
     r"dense|embed_tokens|lm_head|ln_f)\b"
@@ -25,7 +26,9 @@ _MODULE_WORDS = re.compile(
     r"\b(?:modules?|targets?|projections?|layers?|matrices|only|just|adapters? (?:on|to|for))\b|_proj|c_attn"
 )
 _SAVED = re.compile(
-    r"\b(?:modules? to save|also (?:train|save)|fully train|train(?:ed)? whole)\b(.*)"
+    rf"\b(?:modules? to save|also (?:fully )?(?:train|save)|fully train|train(?:ed)? whole|whole beside)\b.*"
+    rf"|\b(?:train|save|keep|learn|tune|unfreeze)\b[^.;]{{0,24}}\b{_WHOLE_ONES}\b[^.;]{{0,40}}\b(?:fully|whole|entirely|completely|too|as well|also|in full)\b"
+    rf"|\b{_WHOLE_ONES}\b[^.;]{{0,16}}\b(?:fully|whole|entirely|completely|in full)\b"
 )
 _ATTENTION_ONLY = re.compile(
     r"\b(?:attention (?:layers?|modules?|matrices|weights)? ?only|only (?:the )?attention)\b"
@@ -34,7 +37,22 @@ _PROCESSES = re.compile(
     r"\b(?:on|with|over|across|use|using|both|all|spread (?:it |this )?over) (?:my |the |all )?(\d{1,3}) "
     r"(?:gpus?|cards?|devices?|processes|graphics cards?)\b|\b(\d{1,3}) (?:gpus?|cards?|processes)\b"
 )
-_BOTH = re.compile(r"\bboth (?:my |the |of the )?(?:gpus?|cards?|devices?)\b")
+_REWARDS = (
+    ("label_match", r"label_match|match\w* (?:the )?labels?|(?:right|correct) labels?"),
+    (
+        "answer_match",
+        r"answer_match|match\w* (?:the )?answers?|(?:right|correct) (?:answers?|results?|numbers?)|being right",
+    ),
+    ("json", r"json"),
+    ("one_line", r"one_line|(?:one|1|a single) lines?(?: answers?)?|single lines?"),
+)
+"""Those of tools.rewards, as people name them."""
+_BOTH = re.compile(r"\bboth (?:my |the |of the |cpu )?(?:gpus?|cards?|devices?|cores?|cpus?)\b")
+_SHARED = re.compile(
+    r"\b(?:as|in|with|on|over|across|use|using|into|between|start|run|make it) (?:\w+ )?(?:[2-9]|[1-9]\d{1,2}) (?:cpu |parallel |separate |worker )?(?:processes|workers|procs|ranks)\b"
+    r"|\b(?:[2-9]|[1-9]\d{1,2}) (?:cpu |parallel |separate |worker )?processes\b"
+    r"|\bboth (?:my |the |of the |cpu )?(?:cores?|cpus?)\b|\b(?:1|one|a) process (?:per|for each|a) core\b"
+)
 _NODES = re.compile(r"\b(\d{1,3}) (?:nodes|machines|servers|hosts)\b")
 
 
@@ -49,6 +67,9 @@ def find_choices(plain: str) -> Values:
             values[argument] = _BOOLEANS.get(value, value)
     if "initialisation" in values and "method" not in values:
         values["method"] = "lora"
+    if rewards := _rewards(plain):
+        values["rewards"] = rewards
+        values.setdefault("objective", "grpo")
     return values | _devices(plain, values) | _modules(plain)
 
 
@@ -58,9 +79,20 @@ def find_choice(argument: str, plain: str) -> str | None:
         (match.end(), len(match[0]), value)
         for value, pattern in _table()[argument].items()
         for match in pattern.finditer(plain)
-        if not _crossed_out(plain[: match.start()])
+        if not _taken_back(plain[: match.start()])
     ]
     return max(found)[-1] if found else None
+
+
+def choices_crossed_out(plain: str) -> list[tuple[str, str]]:
+    """Return `(argument, value)` of the settings that are named to be left out."""
+    return [
+        (argument, value)
+        for argument, rows in _table().items()
+        if argument != _SEVERAL
+        for value, pattern in rows.items()
+        if any(_taken_back(plain[: match.start()]) for match in pattern.finditer(plain))
+    ]
 
 
 def find_fixes(plain: str) -> list[str]:
@@ -79,7 +111,16 @@ def pattern_of(argument: str) -> str:
 
 def methods_named(plain: str) -> list[str]:
     """Return all methods that are named, crossed out or not."""
-    return [name for name, pattern in _table()["method"].items() if pattern.search(plain)]
+    return choices_named("method", plain)
+
+
+def choices_named(argument: str, plain: str) -> list[str]:
+    """Return all values of a setting that are named, crossed out or not."""
+    return [name for name, pattern in _table()[argument].items() if pattern.search(plain)]
+
+
+def _taken_back(before: str) -> bool:
+    return bool(phrase("TAKEN_BACK").search(before))
 
 
 def _crossed_out(before: str) -> bool:
@@ -87,12 +128,17 @@ def _crossed_out(before: str) -> bool:
 
 
 def _devices(plain: str, values: Values) -> Values:
-    if "engine" not in values or values["engine"] == "single":
+    shared = _SHARED.search(plain)
+    if shared and "engine" not in values:
+        values["engine"] = "ddp"
+    if values.get("engine", "single") == "single":
         return {}
     found: Values = {}
-    if match := _PROCESSES.search(plain):
+    if shared and (number := re.search(r"\d+", shared[0])):
+        found["processes"] = int(number[0])
+    elif match := _PROCESSES.search(plain):
         found["processes"] = int(match[1] or match[2])
-    elif _BOTH.search(plain):
+    elif shared or _BOTH.search(plain):
         found["processes"] = 2
     if match := _NODES.search(plain):
         found["nodes"] = int(match[1])
@@ -100,16 +146,34 @@ def _devices(plain: str, values: Values) -> Values:
 
 
 def _modules(plain: str) -> Values:
-    if not _MODULE_WORDS.search(plain):
-        return {}
-    named = list(dict.fromkeys(_MODULES.findall(plain)))
-    if saved := _SAVED.search(plain):
-        kept = [name for name in named if name in saved[1]]
-        return {"modules_to_save": kept} if kept else {}
+    saved = _SAVED.search(plain)
+    kept = _named_modules(saved[0]) if saved else []
+    rest = plain.replace(saved[0], " ") if saved and kept else plain
+    named = _named_modules(rest) if _MODULE_WORDS.search(rest) else []
     if not named and _ATTENTION_ONLY.search(plain):
         named = ["q_proj", "k_proj", "v_proj", "o_proj"]
-    full = [f"{name}_proj" if len(name) == 1 else name for name in named]
-    return {"target_modules": full} if full else {}
+    found: Values = {"modules_to_save": kept} if kept else {}
+    return found | ({"target_modules": named} if named else {})
+
+
+def _rewards(plain: str) -> list[str]:
+    """Return the shipped reward functions that are asked for."""
+    if not re.search(r"\b(?:rewards?|grpo|reinforcement)\b", plain):
+        return []
+    found = [name for name, words in _REWARDS if re.search(rf"\b(?:{words})\b", plain)]
+    longest = re.search(
+        r"\b(?:at most|under|up to|max(?:imum)?|within|than|of|length:?) (\d+) words\b", plain
+    )
+    return [*found, *([f"length:{longest[1]}"] if longest else [])]
+
+
+def _named_modules(plain: str) -> list[str]:
+    words = re.sub(r"\b(?:\w+ )?embeddings?\b", "embed_tokens", plain)
+    words = re.sub(r"\b(?:language model(?:ing)? |output |lm )head\b", "lm_head", words)
+    named = dict.fromkeys(
+        m[0] for m in _MODULES.finditer(words) if not _taken_back(words[: m.start()])
+    )
+    return [f"{name}_proj" if len(name) == 1 else name for name in named]
 
 
 @cache
@@ -125,7 +189,9 @@ def _table() -> Mapping[str, Mapping[str, re.Pattern[str]]]:
     for name, row in methods().items():
         words = [re.escape(name).replace("_", "[ _-]?"), re.escape(row.title.lower())]
         if name in _EVERYDAY_WORDS:
-            words = [rf"{name} (?:method|adapters?|peft)|(?<=method ){name}|(?<=with ){name}"]
+            before = ("method", "with", "use", "using", "try", "via", "want", "go for", "rather")
+            led = "|".join(rf"(?<={word} ){name}" for word in before)
+            words = [rf"{name} (?:method|adapters?|peft|instead)|{led}"]
         if name == "full":
             continue
         known = table["method"].get(name)

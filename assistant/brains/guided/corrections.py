@@ -6,15 +6,18 @@ from __future__ import annotations
 
 import re
 
+from assistant.brains.guided.dropped import find_dropped
 from assistant.brains.guided.patterns import phrase
 from assistant.brains.guided.plan import Offered, Plan
 from assistant.brains.guided.rules import is_question
+from assistant.brains.guided.runs import named_jobs
 from assistant.brains.guided.slots import (
     Args,
     find_path,
     named_paths,
     only_offered,
     relative_values,
+    told_path,
     training_values,
 )
 from assistant.brains.guided.starting import plan_start, run_again
@@ -30,7 +33,8 @@ OF_TRAINING = frozenset(
         "engine", "objective", "batching", "quantization", "initialisation", "optimizer", "loss",
         "probe", "gradient_checkpointing", "activation_offload", "offload", "lr_scheduler",
         "sampler", "attention", "target_modules", "modules_to_save", "processes", "nodes",
-        "warmup_ratio", "beta", "target",
+        "warmup_ratio", "beta", "target", "loss_weight", "early_stopping_patience", "eval_steps",
+        "rewards", "vary",
     }
 )  # fmt: skip
 
@@ -54,7 +58,9 @@ def correct_plan(view: View, offered: Offered) -> Plan | None:
     if not values and (figure := _bare_figure(view, base)):
         values = figure
     path = _other_path(view, base)
-    if not values and path is None:
+    dropped = find_dropped(view.said.plain, base) - values.keys()
+    base = {name: value for name, value in base.items() if name not in dropped}
+    if not values and path is None and not dropped:
         return None
     if path is not None:
         of_the_file = ("input_column", "output_column", "template")
@@ -66,6 +72,12 @@ def correct_plan(view: View, offered: Offered) -> Plan | None:
     if values.get("method") == "full":
         base = {k: v for k, v in base.items() if k not in ("rank", "alpha", "dropout")}
     return plan_start(view, offered, {**base, **values}, path or base.get("path"))
+
+
+def takes_back(view: View) -> bool:
+    """Return whether the message takes back a setting of the plan that is spoken of."""
+    plan = last_plan(view)
+    return bool(plan and not named_jobs(view) and find_dropped(view.said.plain, plan))
 
 
 def _is_budget(plain: str) -> bool:
@@ -112,14 +124,18 @@ def _draft(view: View, offered: Offered) -> Plan | None:
         "prepare_dataset",
     )
     asks = is_question(view.said.plain) or view.said.plain.endswith("?")
-    if asks and not named_paths(view):
+    told = told_path(view)
+    if asks and told is None and not phrase("REQUEST").search(view.said.plain):
         return None
     path = find_path(view)
     for_the_data = {"eval_fraction", "dedupe", "input_column", "output_column", "template"}
     if path and set(values) <= for_the_data and "offer" not in view.memo:
         return plan_wish(view, Wish("prepare", 3, view.said.plain), offered)
     decided = _WHAT_KIND & values.keys() and not phrase("UNDECIDED").search(view.said.plain)
-    if path and (wants or decided or named_paths(view)) and (advised or named_paths(view)):
+    noted_before = view.memo.get("need") or {}
+    if noted_before.get("intent") == "start":
+        values = {**noted_before.get("args", {}), **values}
+    if path and (wants or decided or told) and (advised or told):
         return plan_start(view, offered, values, path)
     noted = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
     args = only_offered(values, offered["start_training"])

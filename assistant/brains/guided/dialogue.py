@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from assistant.brains.guided import replies, talk
-from assistant.brains.guided.corrections import correct_plan, last_plan, undo
+from assistant.brains.guided.corrections import correct_plan, last_plan, takes_back, undo
 from assistant.brains.guided.fragments import after_no, plan_fragment
 from assistant.brains.guided.offers import follow_offer, option_named, take_up
 from assistant.brains.guided.patterns import phrase
 from assistant.brains.guided.plan import Offered, Plan
 from assistant.brains.guided.repairs import filled_in
 from assistant.brains.guided.runs import named_jobs
-from assistant.brains.guided.slots import find_path, named_paths, training_values
+from assistant.brains.guided.slots import find_path, named_paths, relative_values, training_values
 from assistant.brains.guided.steps import plan_wish
 from assistant.brains.guided.trouble import offer_of, tells_a_trouble
 from assistant.brains.guided.understand import (
@@ -90,7 +90,7 @@ def plan_message(view: View, offered: Offered) -> Plan:
         plan = follow_offer(view, offered)
         if plan:
             return plan
-    if _is_correction(view, wishes):
+    if takes_back(view) or _is_correction(view, wishes):
         plan = correct_plan(view, offered)
         if plan:
             return plan
@@ -180,9 +180,9 @@ def _is_correction(view: View, wishes: Sequence[Wish]) -> bool:
     if last_plan(view) is None or named_jobs(view):
         return False
     values = training_values(view)
+    if not wishes or _moves_the_plan(view, wishes[0]):
+        return bool(wishes)
     if not values and not named_paths(view):
-        return False
-    if not wishes:
         return False
     first = wishes[0]
     if first.intent == "export" and "target" in values and not _has_result(view):
@@ -202,6 +202,17 @@ def _is_correction(view: View, wishes: Sequence[Wish]) -> bool:
             figures -= {"eval_fraction"}
         return first.score < loose[first.intent] and bool(figures)
     return False
+
+
+def _moves_the_plan(view: View, wish: Wish) -> bool:
+    """`can it have a larger rank?` while a plan waits; `would a larger rank help?` only asks."""
+    if not view.waiting or wish.intent not in ("explain", "recommend", "estimate"):
+        return False
+    asks = wish.question or view.said.plain.endswith("?")
+    return bool(
+        relative_values(view, last_plan(view) or {})
+        and (not asks or phrase("OF_THE_PLAN").match(view.said.plain))
+    )
 
 
 def _has_result(view: View) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from assistant.brains.guided.patterns import phrase
 from assistant.brains.guided.spans import IS, find_minutes, find_price, find_share, without_price
 
 Values = dict[str, object]
@@ -20,6 +21,13 @@ _LR = (
 )
 
 
+_USUAL_PATIENCE = 3
+_MAY_BE_NONE = (
+    ("dropout", "dropout"),
+    ("warmup_ratio", r"warm ?up(?: phase| steps)?"),
+    ("weight_decay", "weight decay"),
+)
+"""Settings of which one may want none."""
 _WANTS = (
     r"i want|i'd say|i'd go for|i would say|i'd like|i'd prefer|i need|make (?:it|that|them)|use|take|let's say|say|better|rather|go for|go with|"
     r"put|set|i meant|i mean|needs|wants"
@@ -41,6 +49,10 @@ def _share(text: str) -> object:
         return float(text.strip(" %").replace(",", ".")) / 100
     value = float(text.replace(",", "."))
     return value / 100 if value >= 1 and value.is_integer() and value > 1 else value
+
+
+def _strength(text: str) -> object:
+    return float(text.strip(" %").replace(",", ".")) / (100 if "%" in text else 1)
 
 
 def _rate(text: str) -> object:
@@ -67,6 +79,19 @@ _RULES: tuple[tuple[str, str, Callable[[str], object]], ...] = (
             r"(?:gradient |grad )?accum\w*(?: steps?)?(?: over| across| for)?|grad acc|ga", _INT
         )
         + rf"|accum\w* (?:\w+ ){{0,3}}?{_INT} (?:steps?|batches|times)",
+        _int,
+    ),
+    (
+        "eval_steps",
+        rf"\b(?:eval\w*|valid\w*|check|judge)\b (?:\w+ ){{0,3}}?(?:every|each|per){IS}{_INT}(?: (?:optimi[sz]er |training )?steps?)?"
+        rf"|\beval steps{IS}{_INT}|\b(?:every|each) {_INT} steps?\b",
+        _int,
+    ),
+    (
+        "early_stopping_patience",
+        rf"\bpatience{IS}{_INT}|(?<![\w.-]){_INT} (?:eval\w*|validations?|checks?|rounds|tries)? ?(?:of )?(?:early stopping )?patience\b"
+        rf"|(?<![\w.-]){_INT} (?:eval\w*|validations?|checks?) (?:\w+ ){{0,4}}?(?:without|with no|in a row|not improv\w*|no gain|no better)\b"
+        rf"|\bearly stopping (?:after|with|of|at){IS}{_INT}",
         _int,
     ),
     (
@@ -99,7 +124,7 @@ _RULES: tuple[tuple[str, str, Callable[[str], object]], ...] = (
     ),
     (
         "learning_rate",
-        rf"\b(?:learning rate|lr|rate){IS}{_LR}|(?<![\w.-]){_LR} (?:as |for )?(?:the |a )?(?:learning rate|lr)\b"
+        rf"\b(?:learning rate|lr|rate){IS}{_LR}(?!\d|\.\d| ?(?:x|times|fold)\b)|(?<![\w.-]){_LR} (?:as |for )?(?:the |a )?(?:learning rate|lr)\b"
         r"|(?<![\w.-])(\d+(?:\.\d+)?e-\d+)(?![\w.])",
         _rate,
     ),
@@ -125,9 +150,20 @@ _RULES: tuple[tuple[str, str, Callable[[str], object]], ...] = (
         rf"\bwarm ?up(?: ratio| share| steps)?{IS}(\d+(?:\.\d+)? ?%|0?\.\d+)|(\d+(?:\.\d+)? ?%|0?\.\d+) (?:of )?warm ?up",
         _share,
     ),
+    (
+        "loss_weight",
+        rf"\b(?:gamma|margin|label smoothing|smoothing(?: factor| strength)?|smooth\w* (?:the )?labels?|loss weight){IS}{_FRACTION}"
+        rf"|(?<![\w.-]){_FRACTION} (?:label smoothing|smoothing|gamma|margin)\b",
+        _strength,
+    ),
     ("beta", rf"\bbeta{IS}(\d*\.?\d+)", _rate),
     ("memory_gb", rf"(?<![\w.-]){_N} ?-?(?:gb|gib|gigs?|gigabytes?|g)\b", _number),
-    ("seed", rf"\bseed{IS}{_INT}", _int),
+    (
+        "seed",
+        rf"\b(?:random )?seed{IS}{_INT}|\bseed,? (?:say|maybe|perhaps|like|for example) {_INT}"
+        rf"|(?<![\w.-]){_INT} as (?:the |a |my )?(?:random )?seed\b",
+        _int,
+    ),
 )
 _COMPILED = [(name, re.compile(pattern), convert) for name, pattern, convert in _RULES]
 
@@ -154,8 +190,13 @@ def find_quantities(plain: str) -> Values:
         figure = next(group for group in match.groups() if group)
         values[name] = convert(figure)
         rest = rest[: match.start()] + " | " + rest[match.end() :]
-    if "dropout" not in values and re.search(r"\b(?:no|without(?: any)?) dropout\b", plain):
-        values["dropout"] = 0
+    if "early_stopping_patience" not in values and phrase("STOPS_EARLY").search(plain):
+        values["early_stopping_patience"] = _USUAL_PATIENCE
+    for name, words in _MAY_BE_NONE:
+        if name not in values and re.search(
+            rf"\b(?:no|without(?: any| a)?|zero|0) {words}\b", plain
+        ):
+            values[name] = 0
     return values
 
 
@@ -183,46 +224,3 @@ def _crossed_out(text: str, match: re.Match[str]) -> bool:
         )
         or re.match(r"\s*(?:is|are|was|seems?|looks?) (?:way |far |much |a bit )?too\b", after)
     )
-
-
-_RELATIVE = re.compile(
-    r"\b(smaller|bigger|larger|higher|lower|fewer|more|less|longer|shorter|double|twice|half|halve|"
-    r"reduce|increase|raise|decrease|slower|faster|greater)\b"
-)
-_UP = frozenset(
-    [
-        "bigger",
-        "larger",
-        "higher",
-        "more",
-        "longer",
-        "double",
-        "twice",
-        "increase",
-        "raise",
-        "greater",
-    ]
-)
-_TARGETS = (
-    ("batch_size", r"batch(?:es)?(?: size)?|bs"),
-    ("rank", r"rank|adapter"),
-    ("alpha", r"alpha"),
-    ("learning_rate", r"learning rate|lr"),
-    ("epochs", r"epochs?|passes|train(?:ing)?"),
-    ("max_length", r"length|tokens|sequence"),
-    ("dropout", r"dropout"),
-    ("max_steps", r"steps"),
-)
-
-
-def find_relative(plain: str) -> dict[str, float]:
-    """Return argument → factor for wishes such as `a smaller batch` or `double the rank`."""
-    factors: dict[str, float] = {}
-    for match in _RELATIVE.finditer(plain):
-        window = plain[max(0, match.start() - 24) : match.end() + 24]
-        factor = 2.0 if match[1] in _UP else 0.5
-        for name, words in _TARGETS:
-            if name not in factors and re.search(rf"\b(?:{words})\b", window):
-                factors[name] = factor
-                break
-    return factors

@@ -140,6 +140,11 @@ def _looking_at_a_run(scores: Scores, words: Clause) -> None:
 
 
 def _export_or_training(scores: Scores, words: Clause) -> None:
+    a_new_one = re.search(rf"\b(?:an?|another) (?:\w+ )?{pattern_of('method')}", words.text)
+    about_a_run = words.names_job or words.says(r"export\w*|onnx|gguf|merge\w*")
+    if "export" in scores and a_new_one and not about_a_run:
+        scores["start"] = max(scores.pop("export"), scores.get("start", 0))
+        return
     if not {"export", "start"} <= scores.keys():
         return
     kind = words.says("onnx|gguf|int4|fp16|fp32|merged|adapter")
@@ -176,6 +181,12 @@ def _trouble(scores: Scores, words: Clause) -> None:
     if "diagnose" not in scores:
         return
     asks = is_question(words.text)
+    orders = re.match(
+        r"(?:(?:please|now|ok|so|and|then|just) )*(?:train|finetune|tune|teach)\b", words.text
+    )
+    if orders and scores.get("start", 0) >= ENOUGH and not words.names_job:
+        scores.pop("diagnose")
+        return
     if (scores.get("cancel", 0) >= ENOUGH and not asks) or (
         "estimate" in scores and (words.speaks_of("AHEAD") or not words.speaks_of("SYMPTOM"))
     ):

@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from assistant.brains.guided import choices, machines, quantities, references
+from assistant.brains.guided import choices, machines, quantities, references, relatives
 from assistant.brains.guided.patterns import phrase
+from assistant.brains.guided.searching import find_vary
 from assistant.brains.guided.view import View
 
 Args = dict[str, Any]
@@ -34,6 +35,9 @@ def training_values(view: View) -> Args:
     said = view.said
     values: Args = dict(quantities.find_quantities(said.plain))
     values |= choices.find_choices(said.plain)
+    if varied := find_vary(said.plain):
+        values = {name: value for name, value in values.items() if name not in varied}
+        values["vary"] = [f"{name}={over}" for name, over in varied.items()]
     if model := references.find_model(said) or _unknown_model(view):
         values["model"] = model
     values |= references.find_columns(said)
@@ -59,7 +63,7 @@ def _unknown_model(view: View) -> str | None:
 
 def relative_values(view: View, base: Args) -> Args:
     """Return new figures for `a smaller batch`, measured on the plan that is spoken of."""
-    factors = quantities.find_relative(view.said.plain)
+    factors = relatives.find_relative(view.said.plain)
     if not factors:
         return {}
     plan = {**(view.waiting[0]["plan"] if view.waiting else {}), **base}
@@ -88,7 +92,7 @@ def find_path(view: View, *, fallback: bool = True, clause: str | None = None) -
     plain = view.said.plain
     if sample := _sample(view, plain):
         return sample
-    if matched := _by_words(view, plain) or _by_stem(view):
+    if matched := _by_words(view, plain) or _by_stem(view) or _sample_in_words(view, plain):
         return matched
     if view.path and (fallback or phrase("DEFINITE").search(plain)):
         return view.path
@@ -139,6 +143,28 @@ def _by_stem(view: View) -> str | None:
     }
     found = [n for n, s in stems.items() if "_" in s and re.search(rf"\b{re.escape(s)}\b", typed)]
     return found[0] if len(found) == 1 else None
+
+
+def _sample_in_words(view: View, plain: str) -> str | None:
+    """`train on the product faq`: the sample of that name, where nobody says it is their own."""
+    for name in map(str, view.state.get("samples", [])):
+        parts = re.findall(r"[a-z]+", re.sub(r"\.\w+$", "", name.rsplit("/", 1)[-1].lower()))
+        words = r"[ _-]".join(f"{part.removesuffix('s')}s?" for part in parts)
+        pattern = rf"\b(?:on|with|from|using|for|over|of|through|tune|train|take|use) (?:the |your |this |that )?{words}\b"
+        if len(parts) > 1 and re.search(pattern, plain):
+            return name
+    return None
+
+
+def told_path(view: View) -> str | None:
+    """Return the data that this message itself names, by file or by words."""
+    plain = view.said.plain
+    named = named_paths(view)
+    return (
+        named[0]
+        if named
+        else _sample(view, plain) or _by_stem(view) or _sample_in_words(view, plain)
+    )
 
 
 def _best_match(names: list[str], plain: str) -> str | None:

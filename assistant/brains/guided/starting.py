@@ -33,7 +33,7 @@ def plan_start(
     if path is None:
         files, samples = view.state.get("files", []), view.state.get("samples", [])
         return Plan(
-            reply=talk.ask_for_data(files, samples, "train on"),
+            reply=talk.ask_for_data(files, samples, "train on", view.said.plain),
             memo={"need": {"intent": "start", "slot": "path", "args": args}},
         )
     args = {"path": path, **{k: v for k, v in args.items() if k != "path"}}
@@ -71,7 +71,8 @@ def start(view: View, wish: Wish, offered: Offered) -> Plan:
         values["goal"] = goal
     if explicit and phrase("KEEPS_LEARNING").search(view.said.plain):
         values["continues"] = find_job(view, "evaluate")[0]
-    if "trials" not in values and phrase("SEARCH").search(view.said.plain):
+    searched = {"trials", "vary"} & {*values, *last}
+    if not searched and phrase("SEARCH").search(view.said.plain):
         values["trials"] = _USUAL_TRIALS
     if phrase("SAME_BASE").search(view.said.plain):
         values |= {k: v for k, v in _same_base(view).items() if k not in values}

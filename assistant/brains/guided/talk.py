@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from assistant.markup import quoted_name
@@ -80,18 +81,24 @@ def not_understood(examples: Sequence[str]) -> str:
     )
 
 
-def ask_for_data(files: Sequence[str], samples: Sequence[str], what: str) -> str:
-    """Ask which data, and offer what is there."""
+def ask_for_data(files: Sequence[str], samples: Sequence[str], what: str, said: str = "") -> str:
+    """Ask which data, and offer what is there; samples that the words may mean come first."""
     if files:
         shown = ", ".join(quoted_name(name) for name in files[:6])
         here = f"In this folder I see {shown}."
         return f"Which data shall I {what}? {here} Or drop a file into the chat."
-    shown = ", ".join(quoted_name(name) for name in samples[:3])
+    words = _words_of(said)
+    likely = sorted(samples, key=lambda n: ("heldout" in n, not words & _words_of(n)))
+    shown = ", ".join(quoted_name(name) for name in likely[:3])
     example = f" To try it out there are samples: {shown}." if shown else ""
     return (
         f"Which data shall I {what}? Drop a file (CSV, JSONL, Parquet, Excel) into the chat or "
         f"name its path.{example}"
     )
+
+
+def _words_of(text: str) -> set[str]:
+    return set(re.findall(r"[a-z]{4,}", text))
 
 
 def ask_which_run(jobs: Sequence[dict[str, object]], what: str) -> str:
