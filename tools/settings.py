@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, SkipValidation, ValidationError
 
 from tools.errors import BadInput
+from tools.starting import WarmWorkers
 
 NetworkPolicy = Literal["ask", "allow", "never"]
 
@@ -44,6 +45,7 @@ class Settings(BaseModel):
         rendezvous: HOST:PORT where the machines of one run find each other.
         port: Port of the app.
         workers: Stands in for worker processes; None starts real ones. Never saved or read.
+        warm_workers: Has processes ready that real workers start from. Never saved or read.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -64,6 +66,9 @@ class Settings(BaseModel):
     rendezvous: str | None = Field(default=None, pattern=r"^[\w.\-]+:\d{1,5}$")
     port: int = Field(default=7860, ge=0, le=65535)
     workers: Annotated[Workers | None, SkipValidation] = Field(
+        default=None, exclude=True, repr=False
+    )
+    warm_workers: Annotated[WarmWorkers | None, SkipValidation] = Field(
         default=None, exclude=True, repr=False
     )
 
@@ -103,6 +108,8 @@ class Settings(BaseModel):
             "OMP_WAIT_POLICY": "PASSIVE",
             # A GPU's memory grows in place: rows of ever new lengths leave no gaps behind.
             "PYTORCH_ALLOC_CONF": "expandable_segments:True",
+            # Arrow's own pool takes a gibibyte of addresses at once, of which some have few.
+            "ARROW_DEFAULT_MEMORY_POOL": "system",
         }
         if self.network == "never":
             variables["HF_HUB_OFFLINE"] = "1"

@@ -22,7 +22,7 @@ def ask(message: str, thread: str | None, as_json: bool) -> None:
     """Say one thing and print the answer."""
     from ui.conversation import TerminalConversation
 
-    conversation = TerminalConversation.open(thread, quiet=as_json)
+    conversation = TerminalConversation.open(read_settings(), thread, quiet=as_json)
     document = conversation.say(message)
     if as_json:
         print(json.dumps(document, ensure_ascii=False, indent=2))
@@ -30,9 +30,11 @@ def ask(message: str, thread: str | None, as_json: bool) -> None:
 
 def chat(thread: str | None) -> None:
     """Talk until the end of the input."""
+    from tools.jobs.standby import standing_by
     from ui.conversation import TerminalConversation
 
-    TerminalConversation.open(thread).loop()
+    with standing_by(read_settings()) as settings:
+        TerminalConversation.open(settings, thread).loop()
 
 
 def demo(as_json: bool) -> None:

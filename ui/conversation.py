@@ -17,7 +17,7 @@ from assistant.events import (
     TurnEvent,
 )
 from tools.context import Context
-from tools.settings import read_settings
+from tools.settings import Settings
 from ui.text import format_answers, format_duration
 
 _HELP = "Type `quit` or press Ctrl-D to leave; jobs go on. A waiting plan starts when you type yes."
@@ -33,9 +33,10 @@ class TerminalConversation:
         self._quiet = quiet
 
     @classmethod
-    def open(cls, thread_id: str | None, *, quiet: bool = False) -> TerminalConversation:
+    def open(
+        cls, settings: Settings, thread_id: str | None, *, quiet: bool = False
+    ) -> TerminalConversation:
         """Open a conversation, a new one where no id is given."""
-        settings = read_settings()
         assistant = Assistant(settings, actor="chat")
         thread = thread_id or secrets.token_hex(6)
         return cls(assistant, Context(settings, actor="chat"), thread, quiet=quiet)

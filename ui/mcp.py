@@ -22,6 +22,7 @@ from tools.context import Context
 from tools.errors import BadInput, Conflict, ToolError
 from tools.jobs import consent
 from tools.jobs.reconcile import reconcile
+from tools.jobs.standby import standing_by
 from tools.reports import Report
 from tools.settings import Settings
 
@@ -46,9 +47,10 @@ class ApprovePlan(BaseModel):
 
 def serve(settings: Settings) -> None:
     """Serve until the client leaves."""
-    ctx = Context(settings, actor="mcp")
-    reconcile(ctx)
-    anyio.run(_serve, build_server(ctx))
+    with standing_by(settings) as ready:
+        ctx = Context(ready, actor="mcp")
+        reconcile(ctx)
+        anyio.run(_serve, build_server(ctx))
 
 
 def build_server(ctx: Context) -> Server[Any]:

@@ -33,6 +33,7 @@ from tools.jobs.follow import wait
 from tools.jobs.launch import submit
 from tools.jobs.reconcile import is_alive, reconcile
 from tools.settings import Settings, read_settings
+from tools.starting import Surroundings
 from tools.work.nursery import Nursery
 
 KEPT = Path(__file__).parent / "results" / "memory_limits.jsonl"
@@ -56,6 +57,7 @@ class Limited:
 
     def __init__(self, home: Path) -> None:
         self._nursery = Nursery(home)
+        self._nursery.warm(Surroundings(dict(os.environ), ("deepspeed",)))
         self._folder = _GROUP / f"luthier-{os.getpid()}"
         self.limit_bytes: int | None = None
         self.group = False
@@ -63,10 +65,9 @@ class Limited:
 
     def start(self, settings: Settings, job_id: str) -> int | None:
         """Start a worker and limit it before its libraries are loaded or its job begins."""
-        if not self.fresh and self._nursery.is_ready():
-            pid = self._nursery.start(settings, job_id)
-        else:
-            folder = settings.job_folder(job_id)
+        folder = settings.job_folder(job_id)
+        pid = None if self.fresh else self._nursery.fork(job_id)
+        if pid is None:
             with (folder / "log.txt").open("ab") as log:
                 pid = subprocess.Popen(
                     [sys.executable, "-P", "-m", "tools.work.worker", job_id],

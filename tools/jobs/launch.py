@@ -15,6 +15,8 @@ from tools.errors import Unavailable
 from tools.history.jobs import JobRecord
 from tools.history.spec import PARENTS, AnySpec, run_of
 from tools.jobs.ending import Ending, apply_ending, write_durably
+from tools.jobs.libraries import left_out
+from tools.starting import Launch, Surroundings
 
 _GIB = 2**30
 _TRAINS = frozenset({"train", *PARENTS})
@@ -99,15 +101,17 @@ def why_it_waits(
     Two trainings on one device only slow each other down, so they run one after the other.
     What running jobs were predicted to use but do not use yet counts as taken.
     """
-    device = _device(record)
+    device = _device(record.spec)
     for other in running:
         trains = {record.kind, other.kind} <= _TRAINS
-        if trains and _device(other) == device and other.parent != record.id:
+        if trains and _device(other.spec) == device and other.parent != record.id:
             return f"It waits for {other.id}: one training at a time on this {device}."
     # What a trial takes is part of what its search was admitted with; adapters alike.
     parents = {other.id for other in running if other.kind in PARENTS}
     counted = [other for other in running if other.parent not in parents]
     needs = _needed_gib(record)
+    if ctx.settings.warm_workers:
+        leaving_bytes += ctx.settings.warm_workers.held_bytes()
     free = free_memory_gib() + leaving_bytes / _GIB - sum(map(_still_to_come_gib, counted))
     if ctx.settings.memory_limit_gib:
         free = min(free, ctx.settings.memory_limit_gib - sum(map(_needed_gib, counted)))
@@ -121,15 +125,20 @@ def free_memory_gib() -> float:
     return float(psutil.virtual_memory().available) / _GIB
 
 
-def _device(record: JobRecord) -> str:
-    return str(getattr(run_of(record.spec), "device", "cpu"))
+def needed_gib(spec: AnySpec, predicted_gib: float | None) -> float:
+    """Return the memory of the machine itself that a job needs, in GiB."""
+    # On a GPU the prediction is about its memory, and the plan has held it against that.
+    if _device(spec) != "cpu":
+        return _UNPREDICTED_GIB
+    return float(predicted_gib or _UNPREDICTED_GIB)
+
+
+def _device(spec: AnySpec) -> str:
+    return str(getattr(run_of(spec), "device", "cpu"))
 
 
 def _needed_gib(record: JobRecord) -> float:
-    # On a GPU the prediction is about its memory, and the plan has held it against that.
-    if _device(record) != "cpu":
-        return _UNPREDICTED_GIB
-    return float(record.predicted.get("memory_gib") or _UNPREDICTED_GIB)
+    return needed_gib(record.spec, record.predicted.get("memory_gib"))
 
 
 def _still_to_come_gib(record: JobRecord) -> float:
@@ -147,11 +156,17 @@ def _used_gib(pid: int) -> float:
     return sum(float(process.memory_info().rss) for process in family) / _GIB
 
 
-def _visible_devices(ctx: Context, record: JobRecord) -> dict[str, str]:
+def surroundings_of(ctx: Context, spec: AnySpec) -> Surroundings:
+    """Return what the process of a job is started with."""
+    environment = ctx.settings.worker_environment() | _visible_devices(ctx, spec)
+    return Surroundings(environment, left_out(ctx.store, spec))
+
+
+def _visible_devices(ctx: Context, spec: AnySpec) -> dict[str, str]:
     """As many GPUs as the job has processes, and none for a training on the CPU."""
-    if record.kind in _TRAINS and _device(record) == "cpu":
+    if spec.kind in _TRAINS and _device(spec) == "cpu":
         return {"CUDA_VISIBLE_DEVICES": ""}
-    count = int(getattr(run_of(record.spec), "processes", 1))
+    count = int(getattr(run_of(spec), "processes", 1))
     all_of_them = ",".join(map(str, range(count)))
     given = ctx.settings.worker_environment().get("CUDA_VISIBLE_DEVICES", all_of_them)
     return {"CUDA_VISIBLE_DEVICES": ",".join(given.split(",")[:count])}
@@ -164,13 +179,25 @@ def start(ctx: Context, record: JobRecord) -> bool:
     if ctx.settings.workers is not None:
         ctx.store.jobs.record(record.id, pid=ctx.settings.workers.start(ctx.settings, record.id))
         return True
+    launch = Launch(
+        folder=ctx.settings.job_folder(record.id),
+        surroundings=surroundings_of(ctx, record.spec),
+        began=lambda pid: ctx.store.jobs.record(record.id, pid=pid),
+        fresh=lambda: _start_fresh(ctx, record),
+    )
+    warm = ctx.settings.warm_workers
+    return warm.start(launch) if warm else launch.fresh()
+
+
+def _start_fresh(ctx: Context, record: JobRecord) -> bool:
+    """Start the worker as a process that loads everything itself."""
     folder = ctx.settings.job_folder(record.id)
     try:
         with (folder / "log.txt").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "tools.work.worker", record.id],
                 cwd=folder,
-                env=ctx.settings.worker_environment() | _visible_devices(ctx, record),
+                env=surroundings_of(ctx, record.spec).environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -16,6 +16,7 @@ from tools.jobs.adapters import plan_adapters
 from tools.jobs.cards import plan_card
 from tools.jobs.compiling import SEARCH, compile_run, plan_search
 from tools.jobs.reports import PlanReport
+from tools.jobs.standby import get_ready
 
 ACTION = "start_training"
 
@@ -71,6 +72,8 @@ def _store(
         call_id=ctx.call_id,
         key=plan_hash(spec),
     )
+    if approval.state == "waiting":
+        get_ready(ctx, spec, plan.memory.expected_gib)
     return _report(approval, plan)
 
 

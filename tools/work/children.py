@@ -9,9 +9,10 @@ from contextlib import suppress
 
 from tools.context import Context
 from tools.history.jobs import JobRecord
-from tools.history.spec import UNFINISHED, TrainingSpec
+from tools.history.spec import UNFINISHED, TrainingSpec, run_of
 from tools.jobs.ending import CANCEL_FILE
-from tools.jobs.launch import submit
+from tools.jobs.launch import submit, surroundings_of
+from tools.jobs.libraries import can_load_ahead
 from tools.jobs.reconcile import reconcile
 from tools.jobs.resume import resume, why_not_resumable
 from tools.work.nursery import Nursery
@@ -27,13 +28,16 @@ class Children:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._ctx = Context(job.settings)
-        self._nursery = Nursery(job.folder) if hasattr(os, "fork") else None
+        self._nursery = Nursery(job.folder)
+        run = run_of(job.spec)
+        if can_load_ahead(job.store, run):
+            self._nursery.warm(surroundings_of(self._ctx, run))
 
     def warm_up(self) -> Context:
         """Return the context that starts runs: from the warm process where there is one."""
-        if self._nursery is None or not self._nursery.is_ready():
+        if not self._nursery.is_ready():
             return self._ctx
-        warm = self._job.settings.model_copy(update={"workers": self._nursery})
+        warm = self._job.settings.model_copy(update={"warm_workers": self._nursery})
         return self._ctx.with_(settings=warm)
 
     def start(self, spec: TrainingSpec, name: str) -> JobRecord:
@@ -68,5 +72,4 @@ class Children:
 
     def close(self) -> None:
         """Leave nothing behind but what was asked for."""
-        if self._nursery:
-            self._nursery.close()
+        self._nursery.close()

@@ -21,11 +21,10 @@ from tools.context import Context, utc_now
 from tools.diagnose.compare import with_sick
 from tools.errors import ToolError, Unavailable
 from tools.history.events import Failed
-from tools.history.spec import AdaptersSpec, SearchSpec, TrainingSpec
 from tools.history.store import Store
 from tools.jobs.ending import Ending, apply_ending, write_ending
+from tools.jobs.libraries import left_out
 from tools.jobs.reconcile import reconcile
-from tools.methods import quantisation_of
 from tools.settings import read_settings
 from tools.work.report import Cancelled, Job
 
@@ -107,23 +106,8 @@ def _work_of(job: Job) -> Callable[[Job], dict[str, Any]]:
 
 def spare_imports(job: Job) -> None:
     """Keep out what this job does not use."""
-    if not _needs_bitsandbytes(job):
-        # PEFT imports it wherever it is installed, with torch's compiler behind it: two seconds.
-        sys.modules.setdefault("bitsandbytes", None)  # type: ignore[arg-type]
-    if not getattr(job.spec, "engine", "").startswith("zero"):
-        # The trainer imports it wherever it is installed.
-        sys.modules.setdefault("deepspeed", None)  # type: ignore[arg-type]
-
-
-def _needs_bitsandbytes(job: Job) -> bool:
-    spec = job.spec
-    if isinstance(spec, SearchSpec | AdaptersSpec):
-        return False
-    training = spec if isinstance(spec, TrainingSpec) else job.store.jobs.get(spec.job).training
-    return (
-        quantisation_of(training.method, training.quantization) != "none"
-        or "8bit" in training.optimizer
-    )
+    for name in left_out(job.store, job.spec):
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
 
 
 def _failure(job: Job, error: ToolError) -> Ending:

@@ -7,6 +7,7 @@ import webbrowser
 
 import gradio as gr
 
+from tools.jobs.standby import standing_by
 from tools.settings import Settings, set_default_environment
 from ui.web import security, theme
 from ui.web.chat import PRIVATE, ChatPage
@@ -72,6 +73,11 @@ def launch(settings: Settings, *, port: int, open_browser: bool) -> None:
         Unavailable: The port is taken.
     """
     chosen = security.require_free_port(port)
+    with standing_by(settings) as ready:
+        _serve_until_interrupted(ready, chosen, open_browser=open_browser)
+
+
+def _serve_until_interrupted(settings: Settings, chosen: int, *, open_browser: bool) -> None:
     page, desk = assemble(settings)
     serve(page, chosen)
     desk.warm()
