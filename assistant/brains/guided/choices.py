@@ -26,22 +26,25 @@ _MODULE_WORDS = re.compile(
     r"\b(?:modules?|targets?|projections?|layers?|matrices|only|just|adapters? (?:on|to|for))\b|_proj|c_attn"
 )
 _SAVED = re.compile(
-    rf"\b(?:modules? to save|also (?:fully )?(?:train|save)|fully train|train(?:ed)? whole|whole beside)\b.*"
+    rf"\b(?:modules? to save|also (?:fully )?(?:train|save)|unfreez\w*|fully train|train(?:ed)? whole|whole beside)\b.*"
     rf"|\b(?:train|save|keep|learn|tune|unfreeze)\b[^.;]{{0,24}}\b{_WHOLE_ONES}\b[^.;]{{0,40}}\b(?:fully|whole|entirely|completely|too|as well|also|in full)\b"
     rf"|\b{_WHOLE_ONES}\b[^.;]{{0,16}}\b(?:fully|whole|entirely|completely|in full)\b"
 )
 _ATTENTION_ONLY = re.compile(
-    r"\b(?:attention (?:layers?|modules?|matrices|weights)? ?only|only (?:the )?attention)\b"
+    r"\b(?:attention (?:layers?|modules?|matrices|weights)? ?only|only (?:on |in |to |for |at )?(?:the )?attention)\b"
 )
 _PROCESSES = re.compile(
     r"\b(?:on|with|over|across|use|using|both|all|spread (?:it |this )?over) (?:my |the |all )?(\d{1,3}) "
     r"(?:gpus?|cards?|devices?|processes|graphics cards?)\b|\b(\d{1,3}) (?:gpus?|cards?|processes)\b"
 )
 _REWARDS = (
-    ("label_match", r"label_match|match\w* (?:the )?labels?|(?:right|correct) labels?"),
+    (
+        "label_match",
+        r"label_match|match\w* (?:the )?labels?|labels? match\w*|(?:right|correct) labels?",
+    ),
     (
         "answer_match",
-        r"answer_match|match\w* (?:the )?answers?|(?:right|correct) (?:answers?|results?|numbers?)|being right",
+        r"answer_match|match\w* (?:the )?answers?|answers? match\w*|(?:right|correct) (?:answers?|results?|numbers?)|being right",
     ),
     ("json", r"json"),
     ("one_line", r"one_line|(?:one|1|a single) lines?(?: answers?)?|single lines?"),

@@ -125,7 +125,8 @@ def _draft(view: View, offered: Offered) -> Plan | None:
     )
     asks = is_question(view.said.plain) or view.said.plain.endswith("?")
     told = told_path(view)
-    if asks and told is None and not phrase("REQUEST").search(view.said.plain):
+    asks = asks and not phrase("REQUEST").search(view.said.plain)
+    if asks and (told is None or is_question(view.said.plain)):
         return None
     path = find_path(view)
     for_the_data = {"eval_fraction", "dedupe", "input_column", "output_column", "template"}

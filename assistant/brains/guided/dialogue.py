@@ -8,14 +8,19 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from assistant.brains.guided import replies, talk
-from assistant.brains.guided.corrections import correct_plan, last_plan, takes_back, undo
+from assistant.brains.guided.changes import is_correction
+from assistant.brains.guided.corrections import correct_plan, takes_back, undo
 from assistant.brains.guided.fragments import after_no, plan_fragment
 from assistant.brains.guided.offers import follow_offer, option_named, take_up
 from assistant.brains.guided.patterns import phrase
 from assistant.brains.guided.plan import Offered, Plan
 from assistant.brains.guided.repairs import filled_in
 from assistant.brains.guided.runs import named_jobs
-from assistant.brains.guided.slots import find_path, named_paths, relative_values, training_values
+from assistant.brains.guided.slots import (
+    find_path,
+    named_paths,
+    training_values,
+)
 from assistant.brains.guided.steps import plan_wish
 from assistant.brains.guided.trouble import offer_of, tells_a_trouble
 from assistant.brains.guided.understand import (
@@ -90,7 +95,7 @@ def plan_message(view: View, offered: Offered) -> Plan:
         plan = follow_offer(view, offered)
         if plan:
             return plan
-    if takes_back(view) or _is_correction(view, wishes):
+    if takes_back(view) or is_correction(view, wishes):
         plan = correct_plan(view, offered)
         if plan:
             return plan
@@ -173,50 +178,6 @@ def _shows_a_log(view: View, wishes: Sequence[Wish]) -> bool:
     """A log that is pasted is there to be looked into, unless something is to be done."""
     pasted = view.said.blocks and phrase("OF_A_LOG").search("\n".join(view.said.blocks))
     return bool(pasted) and not any(wish.intent in ACTS | {"drop"} for wish in wishes)
-
-
-def _is_correction(view: View, wishes: Sequence[Wish]) -> bool:
-    """Settings for the plan that is spoken of, though the words look like another wish."""
-    if last_plan(view) is None or named_jobs(view):
-        return False
-    values = training_values(view)
-    if not wishes or _moves_the_plan(view, wishes[0]):
-        return bool(wishes)
-    if not values and not named_paths(view):
-        return False
-    first = wishes[0]
-    if first.intent == "export" and "target" in values and not _has_result(view):
-        return True
-    loose = {
-        "prepare": 3.0,
-        "evaluate": 2.6,
-        "try": 2.6,
-        "export": 2.4,
-        "inspect": 2.0,
-        "show": 3.1,
-        "estimate": 3.7,
-    }
-    if len(wishes) == 1 and first.intent in loose and not first.question and view.waiting:
-        figures = set(values) - {"dedupe", "device", "model"}
-        if first.score >= 2.4:
-            figures -= {"eval_fraction"}
-        return first.score < loose[first.intent] and bool(figures)
-    return False
-
-
-def _moves_the_plan(view: View, wish: Wish) -> bool:
-    """`can it have a larger rank?` while a plan waits; `would a larger rank help?` only asks."""
-    if not view.waiting or wish.intent not in ("explain", "recommend", "estimate"):
-        return False
-    asks = wish.question or view.said.plain.endswith("?")
-    return bool(
-        relative_values(view, last_plan(view) or {})
-        and (not asks or phrase("OF_THE_PLAN").match(view.said.plain))
-    )
-
-
-def _has_result(view: View) -> bool:
-    return any(job["state"] == "succeeded" for job in view.trainings)
 
 
 def _says_more(view: View) -> bool:

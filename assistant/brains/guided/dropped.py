@@ -25,7 +25,7 @@ _NAMES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("engine", "processes", "nodes", "offload"), r"(?:\d+|several|many|extra|second) (?:processes|process|workers|gpus|cards|nodes)|distribut\w+|deepspeed|sharding|engine"),
     (("quantization",), r"quantization|4bit|8bit"),
     (("initialisation",), r"(?:special )?initiali[sz]ation|init"),
-    (("modules_to_save",), r"(?:whole |full |extra )?modules to save|lm_head|embed_tokens|saved modules"),
+    (("modules_to_save",), r"(?:whole |full |extra )?modules to save|lm_head|embed_tokens|(?:\w+ )?embeddings?|(?:lm |output )head|saved modules"),
     (("target_modules",), r"target modules|targets"),
     (("template",), r"template"),
     (("rewards",), r"rewards?"),

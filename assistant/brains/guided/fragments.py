@@ -28,6 +28,9 @@ from assistant.brains.guided.steps import plan_wish
 from assistant.brains.guided.view import View
 from assistant.brains.guided.wishes import Understanding, Wish
 
+_ADVISABLE = re.compile(
+    r"\b(?:is|are|was|would|will|does|do)\b.{0,40}\b(?:the (?:right |best )?(?:thing|choice|way|answer)|right|wise|sensible|advisable|suit\w*|any good|good (?:idea|for|here)|help\w*|worth|make sense|appropriate|useful)\b"
+)
 _EITHER = re.compile(r"\b(?:or|versus|rather than)\b")
 
 
@@ -64,6 +67,8 @@ def _asks_about_settings(view: View, offered: Offered) -> Plan | None:
     if not training_values(view):
         return None
     intent = "recommend" if _EITHER.search(plain) or not find_path(view) else "estimate"
+    if intent == "estimate" and phrase("FIELD").search(plain) and _ADVISABLE.search(plain):
+        intent = "explain"
     return plan_wish(view, Wish(intent, 3, plain, True), offered)
 
 

@@ -22,6 +22,20 @@ _LR = (
 
 
 _USUAL_PATIENCE = 3
+_NEVER = 1000
+"""The most evaluations without a gain that a plan can wait for: no run has as many."""
+_SHARES = {
+    "half": "0.5",
+    "third": "0.33",
+    "quarter": "0.25",
+    "fifth": "0.2",
+    "tenth": "0.1",
+    "twentieth": "0.05",
+    "hundredth": "0.01",
+}
+_A_SHARE = re.compile(
+    rf"\b((?:beta|dropout|smoothing|margin|warm ?up|weight decay){IS})(?:an?|1|one) ({'|'.join(_SHARES)})\b"
+)
 _MAY_BE_NONE = (
     ("dropout", "dropout"),
     ("warmup_ratio", r"warm ?up(?: phase| steps)?"),
@@ -152,7 +166,8 @@ _RULES: tuple[tuple[str, str, Callable[[str], object]], ...] = (
     ),
     (
         "loss_weight",
-        rf"\b(?:gamma|margin|label smoothing|smoothing(?: factor| strength)?|smooth\w* (?:the )?labels?|loss weight){IS}{_FRACTION}"
+        rf"\bsmooth\w* (?:the )?labels?(?: (?:a|little|bit|slightly|by|with|of|only|just))*,? {_FRACTION}"
+        rf"|\b(?:gamma|margin|label smoothing|smoothing(?: factor| strength)?|smooth\w* (?:the )?labels?|loss weight){IS}{_FRACTION}"
         rf"|(?<![\w.-]){_FRACTION} (?:label smoothing|smoothing|gamma|margin)\b",
         _strength,
     ),
@@ -171,6 +186,7 @@ _COMPILED = [(name, re.compile(pattern), convert) for name, pattern, convert in 
 def find_quantities(plain: str) -> Values:
     """Return argument → value for every figure that is clear from its words."""
     values: Values = {}
+    plain = _A_SHARE.sub(lambda m: f"{m[1]}{_SHARES[m[2]]}", plain)
     if price := find_price(plain):
         values["price_per_hour"] = price
         plain = without_price(plain)
@@ -190,7 +206,9 @@ def find_quantities(plain: str) -> Values:
         figure = next(group for group in match.groups() if group)
         values[name] = convert(figure)
         rest = rest[: match.start()] + " | " + rest[match.end() :]
-    if "early_stopping_patience" not in values and phrase("STOPS_EARLY").search(plain):
+    if phrase("NEVER_EARLY").search(plain):
+        values["early_stopping_patience"] = _NEVER
+    elif "early_stopping_patience" not in values and phrase("STOPS_EARLY").search(plain):
         values["early_stopping_patience"] = _USUAL_PATIENCE
     for name, words in _MAY_BE_NONE:
         if name not in values and re.search(

@@ -9,7 +9,7 @@ import re
 from collections.abc import Container
 
 _RELATIVE = re.compile(
-    r"\b(smaller|bigger|larger|higher|lower|fewer|more|less|longer|shorter|double|twice|half|halve|"
+    r"\b(smaller|bigger|larger|higher|lower|fewer|more|less|longer|shorter|double|doubled|twice|triple|treble|quadruple|half|halve|halved|"
     r"reduce|increase|raise|decrease|slower|faster|greater|gentler|bolder)\b"
     r"|(?<=learning rate )(fast|high|aggressive|slow|low|gentle)\b"
     r"|(?<=lr )(fast|high|aggressive|slow|low|gentle)\b"
@@ -17,9 +17,10 @@ _RELATIVE = re.compile(
 _UP = frozenset(
     {
         "bigger", "larger", "higher", "more", "longer", "double", "twice", "increase", "raise",
-        "greater", "bolder", "fast", "high", "aggressive",
+        "greater", "bolder", "doubled", "triple", "treble", "quadruple", "fast", "high", "aggressive",
     }
 )  # fmt: skip
+_MORE_THAN_TWICE = {"triple": 3.0, "treble": 3.0, "quadruple": 4.0}
 _PART = {
     "half": 2,
     "third": 3,
@@ -42,7 +43,7 @@ _TARGETS = (
     ("batch_size", r"batch(?:es)?(?: size)?|bs"),
     ("rank", r"rank|adapter"),
     ("alpha", r"alpha"),
-    ("learning_rate", r"learning rate|lr"),
+    ("learning_rate", r"(?:learning )?rate|lr"),
     ("epochs", r"epochs?|passes|train(?:ing)?"),
     ("max_length", r"length|tokens|sequence"),
     ("dropout", r"dropout"),
@@ -66,7 +67,8 @@ def find_relative(plain: str) -> dict[str, float]:
         word = next(group for group in match.groups() if group)
         if meant := _meant_near(plain, match, but=factors):
             up = word in _UP or (word == "faster" and meant == "learning_rate")
-            factors[meant] = 2.0 if up else 0.5
+            more = _MORE_THAN_TWICE.get(word, 2.0)
+            factors[meant] = more if up else 0.5
     return factors
 
 

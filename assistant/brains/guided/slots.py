@@ -71,7 +71,7 @@ def relative_values(view: View, base: Args) -> Args:
     for name, factor in factors.items():
         old = plan.get(name)
         if old:
-            new = old * factor
+            new = float(f"{old * factor:.6g}")
             whole = isinstance(old, int) or (name == "epochs" and float(new).is_integer())
             changed[name] = max(1, round(new)) if whole else new
     return changed
