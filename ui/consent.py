@@ -16,6 +16,8 @@ from ui.progress import wait_with_progress
 EXIT_FIXABLE = 1
 _ABOUT_THE_JOB = frozenset({"start_training", "resume_job"})
 """Their result is the job itself; other waiting capabilities give theirs when called again."""
+_ONLY_LOOKS = frozenset({"show_job", "diagnose_run"})
+"""They tell of a job that runs; only `--follow` waits for its end."""
 _ENDED_BADLY = frozenset({"failed", "lost", "interrupted", "cancelled"})
 
 
@@ -44,7 +46,12 @@ def finish(
             print(report.text(), file=sys.stderr)
         report = consent.grant(ctx, approval_id, by="cli")
     job_id = getattr(report, "job", None)
-    if detach or not job_id or getattr(report, "state", None) not in UNFINISHED:
+    if (
+        detach
+        or not job_id
+        or capability.name in _ONLY_LOOKS
+        or getattr(report, "state", None) not in UNFINISHED
+    ):
         return 0, report
     ended = wait_with_progress(ctx, job_id, quiet=quiet)
     code = EXIT_FIXABLE if ended.state in _ENDED_BADLY else 0

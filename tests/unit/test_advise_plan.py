@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tools.advise import ledger
+from tools.advise.duration import STARTUP_S
 from tools.advise.plan import Plan, PlanRequest, compile_plan
 from tools.context import Context
 from tools.errors import BadInput, NotFound, Refused
@@ -178,6 +180,9 @@ def test_a_time_budget_shortens_what_was_left_open(ctx: Context, tickets: str) -
         ({"method": "vera", "rank": 8, "initialisation": "pissa"}, "no initialisation"),
         ({"method": "prompt_tuning", "rank": 8}, "no rank"),
         ({"method": "oft", "quantization": "nf4"}, "beside a quantised base"),
+        ({"modules_to_save": ("no_such_module",)}, "no module called no_such_module"),
+        ({"rank": 512}, "256 is full"),
+        ({"rank": 300, "method": "dora", "target_modules": ("q_proj",)}, "is full"),
     ],
 )
 def test_contradictory_wishes_are_refused_before_the_data_is_read(
@@ -314,3 +319,59 @@ def test_a_steady_error_is_learned_once_and_does_not_swing(ctx: Context) -> None
         )
     assert factors == sorted(factors)
     assert 1.35 < ledger.correction(ctx, ledger.DURATION) <= 1.5
+
+
+def test_modules_that_the_model_has_may_be_trained_whole(ctx: Context, tickets: str) -> None:
+    wished = ("lm_head", "embed_tokens", "norm", "model.norm")
+    assert plan_for(ctx, tickets, modules_to_save=wished).spec.modules_to_save == wished
+
+
+def test_a_rank_as_large_as_the_matrices_is_planned(ctx: Context, tickets: str) -> None:
+    assert plan_for(ctx, tickets, rank=256).spec.rank == 256
+    assert plan_for(ctx, tickets, method="vera", rank=512).spec.rank == 512
+
+
+def test_too_many_processes_for_the_memory_are_told_together(ctx: Context, tickets: str) -> None:
+    with pytest.raises(Refused, match="200 processes of this run together") as caught:
+        plan_for(ctx, tickets, engine="ddp", processes=200)
+    assert re.search(r"fits with \d+ processes", caught.value.hint)
+
+
+def test_runs_that_were_all_start_up_say_nothing_of_the_pace(ctx: Context) -> None:
+    for i in range(12):
+        ctx.store.record_prediction(
+            f"job-{i}", ledger.DURATION, predicted=STARTUP_S + 0.5, measured=4.0, unit="s"
+        )
+    assert ledger.correction(ctx, ledger.DURATION) > 0.7
+
+
+def _answers_of(tmp_path: Path, words: int, rows: int = ROWS) -> str:
+    answer = " ".join(["word"] * words)
+    lines = [json.dumps({"prompt": f"Tell me of number {i}", "completion": f"{i} {answer}"})
+             for i in range(rows)]  # fmt: skip
+    (tmp_path / f"{words}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    return f"{words}.jsonl"
+
+
+def test_answers_that_the_verdict_asks_for_take_time(ctx: Context, tmp_path: Path) -> None:
+    short = plan_for(ctx, _answers_of(tmp_path, 1), max_steps=2, max_length=128)
+    long = plan_for(ctx, _answers_of(tmp_path, 40), max_steps=2, max_length=128)
+    assert long.duration.expected > short.duration.expected
+
+
+def test_learning_from_rewards_counts_the_answers_that_are_drawn(
+    ctx: Context, tmp_path: Path
+) -> None:
+    path = _answers_of(tmp_path, 5)
+    plain = plan_for(ctx, path, max_steps=50)
+    drawn = plan_for(ctx, path, max_steps=50, objective="grpo")
+    assert drawn.duration.expected > plain.duration.expected + 10
+
+
+def test_pairs_are_read_twice_and_their_reference_once(ctx: Context, tmp_path: Path) -> None:
+    lines = [json.dumps({"prompt": f"Number {i}?", "chosen": f"yes, number {i} it is",
+                         "rejected": f"no, number {i} is not"}) for i in range(ROWS)]  # fmt: skip
+    (tmp_path / "pairs.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    few, many = (plan_for(ctx, "pairs.jsonl", epochs=n, objective="orpo") for n in (1, 20))
+    dpo = plan_for(ctx, "pairs.jsonl", epochs=20, objective="dpo")
+    assert dpo.duration.expected > many.duration.expected > few.duration.expected

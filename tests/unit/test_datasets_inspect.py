@@ -146,6 +146,16 @@ def refuse(ctx: Context, path: Path) -> ToolError:
     return caught.value
 
 
+@pytest.mark.parametrize("part", ["train[:50]", "train[90%:]", "validation"])
+def test_a_part_of_a_file_is_told_to_belong_to_the_hub(
+    ctx: Context, tmp_path: Path, part: str
+) -> None:
+    (tmp_path / "rows.csv").write_text("text,label\na,b\n", encoding="utf-8")
+    assert (
+        "a part of a dataset on the Hub" in refuse(ctx, Path(f"{tmp_path}/rows.csv:{part}")).problem
+    )
+
+
 def test_a_missing_file_is_not_found(ctx: Context, tmp_path: Path) -> None:
     assert isinstance(refuse(ctx, tmp_path / "absent.csv"), NotFound)
 

@@ -10,7 +10,7 @@ from tools.context import Context
 from tools.errors import BadInput, Conflict
 from tools.history.events import StepMetrics, TrialChanged
 from tools.history.spec import Between, SearchSpec
-from tools.jobs.compiling import compile_run
+from tools.jobs.compiling import compile_run, plan_search
 from tools.jobs.consent import grant
 from tools.jobs.launch import submit, why_it_waits
 from tools.jobs.resume import why_not_resumable
@@ -89,6 +89,15 @@ def test_the_scale_follows_the_rank_and_nothing_else_changes() -> None:
 def test_a_value_out_of_bounds_is_a_mistake_of_the_wish() -> None:
     with pytest.raises(BadInput, match="learning_rate"):
         vary(BASE, {"learning_rate": 3.0})
+
+
+def test_no_more_trials_are_planned_than_there_are_variants(still: Context) -> None:
+    path = {"path": "data/samples/support_tickets.csv"}
+    few = plan_search(still, path, {"vary": ("rank=8,16", "lr_scheduler=cosine,linear")})[1]
+    assert few.trials == 4
+    many = plan_search(still, path, {"vary": ("learning_rate=1e-4..1e-3",)})[1]
+    assert many.trials == 10
+    assert plan_search(still, path, {"vary": ("rank=8,16",), "trials": 6})[1].trials == 6
 
 
 def test_asking_for_variants_stores_one_search_that_consent_starts(still: Context) -> None:

@@ -33,7 +33,7 @@ def choose(draft: Draft, *, memory_factor: float) -> tuple[TrainingSpec, MemoryE
     device = feasible.choose_device(draft.request, draft.machine)
     available = draft.machine.usable_gib(device)
     base = _workload(draft, device)
-    refused: list[str] = []
+    refused: list[Workload] = []
     met: Clash | None = None
     for work, accumulation, room in _candidates(draft, base, device):
         clash = _clash(draft, work)
@@ -42,14 +42,14 @@ def choose(draft: Draft, *, memory_factor: float) -> tuple[TrainingSpec, MemoryE
             continue
         memory = ledger.corrected(estimate_memory(work), memory_factor)
         if memory.high_gib <= room * available:
-            _explain_method(draft, work.method, refused, memory, available)
+            _explain_method(draft, work.method, [w.method for w in refused], memory, available)
             _explain_engine(draft, work)
             return spec_of(draft, work, accumulation), memory
-        refused.append(work.method)
+        refused.append(work)
     if not refused and met:
         raise feasible.refuse_clash(met)
     wished_batch = draft.request.batch_size or 1
-    last = _with(base, method=refused[-1], batch=wished_batch, checkpointing=True)
+    last = _with(refused[-1], batch=wished_batch, checkpointing=True)
     raise feasible.refuse_memory(
         last, ledger.corrected(estimate_memory(last), memory_factor), available
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tools import methods
+from tools.advise.adapter_wishes import adapter_problems
 from tools.advise.compatibility import Clash, reaches_target
 from tools.advise.figures import MemoryEstimate
 from tools.advise.hardware import Machine, disk_free_gib
@@ -11,11 +12,9 @@ from tools.advise.models import ModelInfo, catalogue, from_catalogue
 from tools.advise.solver import what_fits
 from tools.advise.trained import trained_parameters
 from tools.advise.wishes import PlanRequest
-from tools.errors import BadInput, Refused
+from tools.errors import Refused
 from tools.history.spec import TrainingSpec
 from tools.settings import Settings
-
-_ADAPTER_WISHES = ("rank", "alpha", "dropout", "target_modules")
 
 
 def check_wishes(request: PlanRequest, model: ModelInfo, machine: Machine) -> None:
@@ -40,60 +39,13 @@ def _contradictions(
     request: PlanRequest, model: ModelInfo, machine: Machine
 ) -> list[tuple[str, str] | None]:
     return [
-        _adapter_wish_for_full(request),
-        _quantised_weights(request),
-        _not_of_method(request),
+        *adapter_problems(request, model),
         _too_long(request, model),
         _no_gpu(request, machine),
         _processes(request, machine),
         _quantisation(request, model, machine),
-        _unknown_modules(request, model),
         _unreachable(request, model),
     ]
-
-
-def _adapter_wish_for_full(request: PlanRequest) -> tuple[str, str] | None:
-    wished = [name for name in _ADAPTER_WISHES if getattr(request, name) is not None]
-    if request.method is None:
-        return None
-    chosen = methods.method(request.method)
-    if chosen.peft:
-        wished = [n for n in wished if n in {"rank", "alpha", "dropout"} and not chosen.takes(n)]
-    if not wished:
-        return None
-    words = " and ".join(name.replace("_", " ") for name in wished)
-    title = f"{chosen.title[0].upper()}{chosen.title[1:]}"
-    reason = "has" if chosen.peft else "trains every weight, so it has"
-    return f"{title} {reason} no {words}.", f"Leave {words} out, or choose the method lora."
-
-
-def _quantised_weights(request: PlanRequest) -> tuple[str, str] | None:
-    if request.method != "full" or request.quantization in (None, "none"):
-        return None
-    return (
-        "Full fine-tuning cannot train quantised weights.",
-        "Choose the method qlora, or leave the quantisation out.",
-    )
-
-
-def _not_of_method(request: PlanRequest) -> tuple[str, str] | None:
-    """What the method's own row says it cannot do."""
-    chosen = methods.method(request.method or "lora")
-    start = request.initialisation
-    if start not in (None, "default", *chosen.starts):
-        known = ", ".join(("default", *chosen.starts))
-        return f"{chosen.title} has no initialisation {start!r}.", f"It knows: {known}."
-    if chosen.peft and not chosen.quantises and request.quantization not in (None, "none"):
-        return (
-            f"{chosen.title} cannot be trained beside a quantised base.",
-            "Leave the quantisation out, or choose the method qlora.",
-        )
-    if request.batching == "packed" and not chosen.packs:
-        return (
-            f"Rows cannot share one sequence with {chosen.title}.",
-            "Leave the batching out.",
-        )
-    return None
 
 
 def _processes(request: PlanRequest, machine: Machine) -> tuple[str, str] | None:
@@ -160,16 +112,6 @@ def quantisation_problem(model: ModelInfo, device: str) -> str | None:
     )
 
 
-def _unknown_modules(request: PlanRequest, model: ModelInfo) -> tuple[str, str] | None:
-    if request.target_modules is None:
-        return None
-    try:
-        model.shape.targets(request.target_modules)
-    except BadInput as error:
-        return error.problem, error.hint
-    return None
-
-
 def _unreachable(request: PlanRequest, model: ModelInfo) -> tuple[str, str] | None:
     """A run must not end in an architecture that its deploy target does not know."""
     problem = reaches_target(model.architecture, request.target or "hf")
@@ -206,8 +148,10 @@ def refuse_memory(work: Workload, memory: MemoryEstimate, available_gib: float) 
     """Return the refusal of a run that does not fit, naming the nearest one that does."""
     place = "GPU memory" if work.device == "cuda" else "memory"
     largest = max(memory.parts, key=lambda name: memory.parts[name])
+    several = work.gpus > 1 and work.device == "cpu"
+    who = f"The {work.gpus} processes of this run together" if several else "This run"
     problem = (
-        f"This run may need {memory.high_gib:.1f} GiB of {place} "
+        f"{who} may need {memory.high_gib:.1f} GiB of {place} "
         f"(expected {memory.expected_gib:.1f}), and {available_gib:.1f} GiB can be used; "
         f"most goes to {largest}."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tools.advise.duration import STARTUP_S
 from tools.advise.figures import MemoryEstimate
 from tools.context import Context
 
@@ -23,14 +24,21 @@ def correction(ctx: Context, quantity: str) -> float:
     """
     if not ctx.settings.database.exists():
         return 1.0
-    logs: list[float] = []
+    logs: list[tuple[float, float]] = []
     factor = 1.0
     for _, predicted, measured in ctx.store.predictions(quantity):
         if predicted > 0 and measured > 0:
-            logs.append(math.log(measured * factor / predicted))
+            weight = _told(predicted) if quantity == DURATION else 1.0
+            logs.append((weight, weight * math.log(measured * factor / predicted)))
             recent = logs[-_WINDOW:]
-            factor = _held(quantity, math.exp(sum(recent) / (len(recent) + _PRIOR_RUNS)))
+            weights = sum(weight for weight, _ in recent)
+            factor = _held(quantity, math.exp(sum(v for _, v in recent) / (weights + _PRIOR_RUNS)))
     return factor
+
+
+def _told(predicted_s: float) -> float:
+    """Return how much a run tells of the machine's pace: one that is all start-up tells nothing."""
+    return max(0.0, 1.0 - STARTUP_S / predicted_s)
 
 
 def _held(quantity: str, factor: float) -> float:

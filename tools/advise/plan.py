@@ -7,11 +7,11 @@ import math
 from tools.advise import feasible, ledger
 from tools.advise.choices import choose
 from tools.advise.draft import Draft
-from tools.advise.duration import Run, estimate_duration
 from tools.advise.figures import MemoryEstimate, Range, Reason
 from tools.advise.hardware import this_machine
 from tools.advise.lengths import measure_lengths
 from tools.advise.models import resolve_model
+from tools.advise.timing import duration_of
 from tools.advise.wishes import Plan, PlanRequest
 from tools.context import Context
 from tools.datasets.prepare import PrepareOptions, prepare
@@ -61,29 +61,9 @@ def _options(request: PlanRequest) -> PrepareOptions:
     return PrepareOptions(**{name: value for name, value in wished.items() if value is not None})
 
 
-def _duration(draft: Draft, spec: TrainingSpec, factor: float) -> Range:
-    rows = draft.manifest.splits["train"]
-    held_out = sum(count for name, count in draft.manifest.splits.items() if name != "train")
-    per_step = spec.batch_size * spec.gradient_accumulation
-    steps = spec.max_steps or math.ceil(spec.epochs * max(1, math.ceil(rows / per_step)))
-    width = min(spec.max_length, 1.25 * draft.lengths.mean)
-    evaluations = steps // spec.eval_steps + 4
-    run = Run(
-        shape=draft.model.shape,
-        method=spec.method,
-        tokens=steps * per_step * width,
-        micro_steps=steps * spec.gradient_accumulation,
-        eval_tokens=evaluations * held_out * width,
-        checkpointing=spec.gradient_checkpointing,
-        device=spec.device,
-        trained_share=draft.lengths.answer_share(spec.max_length),
-    )
-    return estimate_duration(run, draft.machine, correction=factor)
-
-
 def _within_budget(draft: Draft, spec: TrainingSpec, factor: float) -> tuple[TrainingSpec, Range]:
     """Where a time budget was named and the epochs were not, plan fewer epochs."""
-    duration = _duration(draft, spec, factor)
+    duration = duration_of(draft, spec, factor)
     budget = draft.request.minutes
     wished = draft.request.epochs or draft.request.max_steps
     if budget is None or wished or duration.expected <= 60 * budget or spec.epochs <= 1:
@@ -93,7 +73,7 @@ def _within_budget(draft: Draft, spec: TrainingSpec, factor: float) -> tuple[Tra
     reason = f"{spec.epochs:g} would take longer than the {budget:g} minutes allowed"
     draft.why = [r for r in draft.why if not r.choice.endswith("epochs")]
     draft.because(Reason(f"{fewer:g} epochs", reason, "your budget"))
-    return shorter, _duration(draft, shorter, factor)
+    return shorter, duration_of(draft, shorter, factor)
 
 
 def _warn(draft: Draft, spec: TrainingSpec, memory: MemoryEstimate, duration: Range) -> None:

@@ -271,6 +271,7 @@ def _duration(
         checkpointing=work.checkpointing,
         device=work.device,
         trained_share=work.trained_share,
+        width=width,
     )
     return estimate_duration(run, machine, correction=pace)
 

@@ -84,10 +84,17 @@ def _biggest_model(work: Workload, available_gib: float) -> dict[str, Any]:
     return {"of": "model", "value": None, "text": text}
 
 
+def _fewer_processes(work: Workload) -> list[tuple[str, Workload]]:
+    """Processes on a CPU share its memory, so fewer of them take less."""
+    counts = [work.gpus // 2**n for n in range(1, 8)] if work.device == "cpu" else []
+    return [(f"{n} processes", replace(work, gpus=n)) for n in counts if n > 1]
+
+
 def what_fits(work: Workload, available_gib: float) -> str:
     """Name the smallest change that makes a workload fit."""
     base = replace(work, checkpointing=True, batch=1)
     steps: list[tuple[str, Workload]] = [
+        *_fewer_processes(work),
         ("gradient checkpointing", replace(work, checkpointing=True)),
         ("gradient checkpointing and batch_size 1", base),
     ]

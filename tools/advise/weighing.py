@@ -36,6 +36,7 @@ def duration_of(
         checkpointing=work.checkpointing,
         device=work.device,
         trained_share=work.trained_share,
+        width=width,
     )
     return estimate_duration(run, situation.machine, correction=situation.time_factor)
 

@@ -11,9 +11,10 @@ from tools.datasets.detect import shown
 from tools.datasets.hub import HubName, cached, fetch, hub_name
 from tools.datasets.manifest import Manifest, read_manifest
 from tools.datasets.quarantine import shorten
-from tools.errors import NotFound
+from tools.errors import BadInput, NotFound
 from tools.paths import locate, resolve_input
 
+_PART = re.compile(r"[A-Za-z]\w*(?:\[[^\]]*\])?")
 _VERSION = re.compile(r"^[A-Za-z0-9_-]{1,60}@[0-9a-f]{4,64}$")
 
 
@@ -53,6 +54,7 @@ def find_source(ctx: Context, text: str, *, trusted: bool = False) -> Located:
     name = wanted_from_hub(ctx, named)
     if name:
         return Located(named, cached(ctx.settings, name) or fetch(ctx, name))
+    _refuse_slice(ctx, named)
     try:
         path = Path(named) if trusted else resolve_input(ctx, named)
     except OSError as error:
@@ -64,6 +66,16 @@ def find_source(ctx: Context, text: str, *, trusted: bool = False) -> Located:
     if (path / "manifest.json").is_file() and (path / "train.parquet").is_file():
         return Located(named, path, read_manifest(path))
     return Located(named, path)
+
+
+def _refuse_slice(ctx: Context, named: str) -> None:
+    """`rows.csv:train[:400]` is how a part of a Hub dataset is named, not of a file."""
+    file, _, part = named.partition(":")
+    if _PART.fullmatch(part) and locate(ctx.settings, file).exists():
+        raise BadInput(
+            f"{part} names a part of a dataset on the Hub; {shown(Path(file))} is read whole.",
+            hint="Leave the part out; `--max-steps` makes a short run of a large file.",
+        )
 
 
 def find_version(ctx: Context, text: str) -> Manifest | None:

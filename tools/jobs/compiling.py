@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from tools.history.spec import SearchSpec
 from tools.jobs.cards import search_card
 from tools.jobs.find import find_job
 from tools.jobs.honoured import check_honoured
-from tools.jobs.space import default_space, largest, read_space, space_in_words
+from tools.jobs.space import default_space, largest, read_space, space_in_words, variants_of
 
 SEARCH = ("trials", "sampler", "vary")
 """Arguments that make a plan a search."""
@@ -62,7 +62,7 @@ def plan_search(
     spec = SearchSpec(
         base=base.spec,
         space=space,
-        trials=search.get("trials", _USUAL_TRIALS),
+        trials=search.get("trials") or min(_USUAL_TRIALS, max(2, variants_of(space))),
         max_minutes=minutes,
         sampler=search.get("sampler", "tpe"),
         seed=base.spec.seed,
@@ -102,6 +102,14 @@ def _in_time(each: Range, spec: SearchSpec) -> tuple[Range, list[str]]:
     ]
 
 
+def _told(names: Sequence[str], values: Mapping[str, Any]) -> list[str]:
+    return [f"{name.replace('_', ' ')} {_in_words(values[name])}" for name in names]
+
+
+def _in_words(value: Any) -> str:
+    return ", ".join(value) or "none" if isinstance(value, tuple) else str(value)
+
+
 def _as_before(record: JobRecord, wishes: dict[str, Any]) -> dict[str, Any]:
     """Take over what must be equal in a run that goes on from another's weights."""
     before = record.training
@@ -114,8 +122,8 @@ def _as_before(record: JobRecord, wishes: dict[str, Any]) -> dict[str, Any]:
     other = [name for name in _SHAPE if name in wishes and wishes[name] != shape[name]]
     if other:
         raise BadInput(
-            f"A run that continues {record.id} has its {', '.join(other)}: the tuned weights fit "
-            "nothing else.",
+            f"A run that continues {record.id} keeps its {', '.join(_told(other, shape))}: "
+            "the tuned weights fit nothing else.",
             hint="Leave that out, or start a new run that continues nothing.",
         )
     if before.quantization == "none":

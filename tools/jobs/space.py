@@ -62,6 +62,14 @@ def read_space(wishes: Sequence[str]) -> Space:
     return space
 
 
+def variants_of(space: Space) -> float:
+    """Return how many different variants a space holds; infinitely many where a range is in it."""
+    counts = [
+        math.inf if isinstance(values, Between) else len(set(values)) for values in space.values()
+    ]
+    return math.prod(counts)
+
+
 def vary(base: TrainingSpec, values: Mapping[str, Any]) -> TrainingSpec:
     """Return the run with one choice of values, at least as small in memory per batch.
 

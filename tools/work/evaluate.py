@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from transformers.utils import logging as transformers_logging
 
+from tools.answering import PATIENCE_AT_END_S
 from tools.datasets.manifest import Manifest, SplitName, read_manifest
 from tools.errors import Conflict
 from tools.evaluate.judgement import Judgement
@@ -33,7 +34,6 @@ from tools.work.wishes import judge_preferences, judge_rewards
 
 RESULT_FILE = "evaluation.json"
 _ROWS_FILE = "rows.jsonl"
-_PATIENCE_AT_END_S = 45.0
 _PATIENCE_S = 300.0
 
 
@@ -57,7 +57,7 @@ class Request:
     against: str | None = None
     pattern: str | None = None
     metric: str | None = None
-    patience_s: float = _PATIENCE_AT_END_S
+    patience_s: float = PATIENCE_AT_END_S
 
     @property
     def chose_checkpoint(self) -> bool:

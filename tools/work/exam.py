@@ -7,22 +7,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from tools.answering import rows_to_answer, tokens_to_answer
 from tools.datasets.manifest import Manifest
 from tools.history.spec import TrainingSpec
 from tools.methods import method
 from tools.work.encode import answer_of, messages_of
 from tools.work.heldout import HeldOut, Row, parquet_rows
 from tools.work.judging import Exam
-from tools.work.measures import PRIMARY
 from tools.work.template import stop_token_ids
 
-_SHORT_ANSWER_TOKENS = 32
-_LONGEST_ANSWER_TOKENS = 256
 _LOOKED_AT_ROWS = 200
-_LABEL_SAMPLE = 64
-_ANSWER_SAMPLE = 400
-_LONG_SAMPLE = 32
-_SPARE_TOKENS = 4
 
 
 def exam_for(
@@ -51,13 +45,7 @@ def exam_for(
     # A prompt of learnt vectors stands before the text: rows of one length, and no shared cache.
     prompted = method(spec.method).kind == "prompt"
     room = min(spec.max_length, context) if context else spec.max_length
-    new_tokens = min(longest + max(_SPARE_TOKENS, longest // 4), _LONGEST_ANSWER_TOKENS, room // 2)
-    if labels:
-        sample = _LABEL_SAMPLE
-    elif manifest.task in PRIMARY or longest <= _SHORT_ANSWER_TOKENS:
-        sample = _ANSWER_SAMPLE
-    else:
-        sample = _LONG_SAMPLE
+    sample = rows_to_answer(manifest.task, labelled=bool(labels), longest=longest)
     return Exam(
         stops=tuple(sorted({*stop_token_ids(tokenizer), *declared_stops})),
         pad=int(tokenizer.pad_token_id or 0),
@@ -67,7 +55,7 @@ def exam_for(
         answers=answers,
         known=len(manifest.labels) if labels else 0,
         sample=answer_sample or sample,
-        max_new_tokens=new_tokens if longest else 0,
+        max_new_tokens=tokens_to_answer(longest, room),
         patience_s=patience_s,
         share_prompt=not prompted,
     )

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from tools.answering import ANSWERS_AT_ONCE
 from tools.work.answers import greedy_answers
 from tools.work.encode import (
     Encoded,
@@ -27,7 +28,6 @@ from tools.work.scoring import Likelihoods, score_answers, score_choices
 
 Tick = Callable[[int], None]
 _CHECKED_ROWS = 8
-_SAMPLE_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -245,8 +245,8 @@ def generate(
     """Answer rows by greedy generation, as many as there is time for; adds to the marks."""
     began = time.monotonic()
     room = max(1, exam.max_tokens - exam.max_new_tokens)
-    for start in range(0, len(rows), _SAMPLE_BATCH):
-        batch = rows[start : start + _SAMPLE_BATCH]
+    for start in range(0, len(rows), ANSWERS_AT_ONCE):
+        batch = rows[start : start + ANSWERS_AT_ONCE]
         entry = book.get(f"answers {start}")
         if entry is None or len(entry["said"]) < len(batch):
             if time.monotonic() - began > exam.patience_s:
