@@ -15,7 +15,8 @@ import traceback
 from pathlib import Path
 
 from tools.starting import Launch, Surroundings
-from tools.work.standby import become_worker, leave_out, load
+from tools.work.loading import leave_out, load_training
+from tools.work.standby import become_worker
 
 _READY = "ready"
 _FORKS = sys.platform == "linux"
@@ -93,7 +94,7 @@ def main(arguments: list[str]) -> int:
     # Nobody waits for the workers: the system takes them away when they end.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     leave_out(arguments)
-    load()
+    load_training()
     print(_READY, flush=True)
     for line in sys.stdin:
         print(_fork(line.strip()), flush=True)

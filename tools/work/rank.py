@@ -21,6 +21,7 @@ from tools.history.events import Event
 from tools.history.store import Store
 from tools.settings import read_settings
 from tools.work.launching import WORKER_PID, RankEnding, rank_ending, write_rank_ending
+from tools.work.loading import without_collecting
 from tools.work.report import Cancelled, Job
 from tools.work.worker import spare_imports
 
@@ -91,9 +92,10 @@ def _watch(worker: psutil.Process) -> None:
 
 def _work(job: Job) -> RankEnding:
     spare_imports(job)
-    import torch  # noqa: PLC0415 - the libraries take seconds; first the store
+    with without_collecting():
+        import torch  # noqa: PLC0415 - the libraries take seconds; first the store
 
-    from tools.work import train  # noqa: PLC0415
+        from tools.work import train  # noqa: PLC0415
 
     if torch.cuda.is_available():
         # Before anything is loaded, or all ranks would load onto the first card.

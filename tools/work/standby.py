@@ -13,6 +13,7 @@ from contextlib import suppress
 
 from tools.jobs.standby import TAKEN
 from tools.settings import read_settings
+from tools.work.loading import leave_out, load_training
 
 
 def main(arguments: list[str]) -> int:
@@ -20,7 +21,7 @@ def main(arguments: list[str]) -> int:
     leave_out(arguments)
     # Where a library is broken the worker meets the same error, and has a log to tell it in.
     with suppress(Exception):
-        load()
+        load_training()
     job_id = sys.stdin.readline().strip()
     if not job_id:
         return 0
@@ -28,19 +29,6 @@ def main(arguments: list[str]) -> int:
     from tools.work import worker  # noqa: PLC0415 - its errors belong into the job's log
 
     return worker.main([job_id])
-
-
-def leave_out(names: list[str]) -> None:
-    """Keep libraries from being imported by others: they are then as good as not installed."""
-    for name in names:
-        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
-
-
-def load() -> None:
-    """Import what a training uses."""
-    import peft  # noqa: F401, PLC0415 - the point of it all
-
-    from tools.work import train  # noqa: F401, PLC0415
 
 
 def become_worker(job_id: str, *, answer: str = "") -> None:

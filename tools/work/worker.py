@@ -26,6 +26,7 @@ from tools.jobs.ending import Ending, apply_ending, write_ending
 from tools.jobs.libraries import left_out
 from tools.jobs.reconcile import reconcile
 from tools.settings import read_settings
+from tools.work.loading import leave_out, without_collecting
 from tools.work.report import Cancelled, Job
 
 _LOCK_PATIENCE_S = 20.0
@@ -80,6 +81,7 @@ def _run(job: Job) -> Ending:
     return Ending(state="succeeded", notice=notice, result=result)
 
 
+@without_collecting()
 def _work_of(job: Job) -> Callable[[Job], dict[str, Any]]:
     # Each kind pays only for the libraries it uses.
     spare_imports(job)
@@ -106,8 +108,7 @@ def _work_of(job: Job) -> Callable[[Job], dict[str, Any]]:
 
 def spare_imports(job: Job) -> None:
     """Keep out what this job does not use."""
-    for name in left_out(job.store, job.spec):
-        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+    leave_out(left_out(job.store, job.spec))
 
 
 def _failure(job: Job, error: ToolError) -> Ending:
