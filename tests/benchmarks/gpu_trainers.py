@@ -116,7 +116,7 @@ def ours(folder: Path, case: dict[str, Any]) -> dict[str, Any]:
     """Train with Luthier's own worker code, without probe and judgement."""
     from tools.context import utc_now
     from tools.history.store import Store
-    from tools.work import train
+    from tools.work import fit, train
     from tools.work.recipe import Recipe
     from tools.work.report import Job
 
@@ -140,10 +140,10 @@ def ours(folder: Path, case: dict[str, Any]) -> dict[str, Any]:
 
     Recipe.train = timed  # type: ignore[method-assign]
     Recipe.evaluate = lambda *_, **__: {}  # type: ignore[method-assign]
-    train.probe = lambda *_: None
+    fit.probe = lambda *_: None
     train.conclude = lambda *_, **__: {"notice": ""}
     if case.get("liger"):
-        train.load_model = _with_liger(train.load_model)
+        fit.load_model = _with_liger(fit.load_model)
     train.run(job)
     return _result(case, clock, len(rows), found["tokens"], found["loss"])
 

@@ -29,7 +29,7 @@ from tools.context import Context, utc_now
 from tools.history.spec import TrainingSpec
 from tools.history.store import Store
 from tools.settings import read_settings
-from tools.work import train
+from tools.work import fit, train
 from tools.work.load import load_model, load_tokenizer
 from tools.work.recipe import Recipe
 from tools.work.report import Job
@@ -126,7 +126,7 @@ def ours(folder: Path, case: dict[str, Any]) -> dict[str, Any]:
         return result
 
     Recipe.evaluate, Recipe.train = evaluate, timed  # type: ignore[method-assign]
-    train.probe = lambda *_: None
+    fit.probe = lambda *_: None
     train.conclude = lambda *_, **__: {"notice": ""}
     train.run(job)
     return figures(case, clock, case["tokens"], case["end_loss"])

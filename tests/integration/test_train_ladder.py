@@ -10,16 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.integration.jobs_here import job_here, small_run, told_by
 from tests.jobs_factory import ROWS, TAGS, make_spec_alone
 from tools.context import Context
 from tools.errors import Refused
-from tools.work import outcome, probe, train
-from tools.work.ladder import OutOfMemory, rungs
+from tools.work import ladder, outcome, probe, train
+from tools.work.ladder import rungs
 from tools.work.objectives import supervised
 from tools.work.recipe import Recipe
 from tools.work.report import Job
+from tools.work.saving import quantise_moments
+from tools.work.shortage import Failure
 
 pytestmark = [
     pytest.mark.integration,
@@ -53,11 +56,11 @@ def job(ctx: Context, material: Path) -> Callable[..., Job]:
 def _no_room_above(monkeypatch: pytest.MonkeyPatch, rows: int, *, from_step: int = 0) -> None:
     real, calls = supervised.trained_logits, []
 
-    def limited(model: Any, batch: Any) -> Any:
+    def limited(model: Any, batch: Any, **options: Any) -> Any:
         calls.append(model.training)
         if model.training and _rows(batch) > rows and sum(calls) > from_step:
             raise RuntimeError(_GONE)
-        return real(model, batch)
+        return real(model, batch, **options)
 
     monkeypatch.setattr(supervised, "trained_logits", limited)
 
@@ -123,7 +126,7 @@ def test_a_smaller_attempt_is_found_whatever_is_learned(
     labels = {"token_classification": TAGS, "sequence_classification": ("food", "pet", "toy")}
     tight = job(objective, labels=labels.get(objective, ()), max_length=128)
     spec = tight.record.training
-    chosen = train._next_attempt(tight, spec, OutOfMemory("Full.", available_gib=64.0))
+    chosen = train._next_attempt(tight, spec, Failure(problem="Full.", available_gib=64.0))
     assert chosen.batch_size < spec.batch_size
     kept = {"batch_size", "gradient_accumulation", "gradient_checkpointing"}
     assert chosen.model_dump(exclude=kept) == spec.model_dump(exclude=kept)
@@ -157,6 +160,60 @@ def test_a_run_killed_in_its_second_attempt_goes_on_with_that_attempt(
     assert [p["note"] for p in phases if p["phase"] == "train"][-1] == "goes on from step 4"
     expected = told_by(easy)[1]
     assert losses == {step: pytest.approx(loss, rel=0.02) for step, loss in expected.items()}
+
+
+def test_cheaper_optimiser_states_go_on_from_the_moments_of_the_checkpoint(
+    job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("bitsandbytes")
+    # Of so small a model the states save next to nothing.
+    monkeypatch.setattr(ladder, "_WORTH", 2.0)
+    wish = {
+        "method": "full", "batch_size": 1, "learning_rate": 1e-3, "gradient_checkpointing": True,
+        "may_change": ("optimizer",),
+    }  # fmt: skip
+    easy = job(**wish)
+    train.run(easy)
+    real, calls = supervised.trained_logits, list[bool]()
+
+    def once(model: Any, batch: Any, **options: Any) -> Any:
+        calls.append(model.training)
+        if sum(calls) == probe.STEPS + 6 and model.training:
+            raise MemoryError
+        return real(model, batch, **options)
+
+    monkeypatch.setattr(supervised, "trained_logits", once)
+    tight = job(**wish)
+    train.run(tight)
+    attempts, losses = told_by(tight)
+    assert [a["changes"] for a in attempts] == [{"optimizer": ["adamw", "adamw_8bit"]}]
+    phases = [e.payload for e in tight.store.jobs.events(tight.id, kinds=["phase"])]
+    assert [p["note"] for p in phases if p["phase"] == "train"] == ["", "goes on from step 4"]
+    expected = told_by(easy)[1]
+    assert losses == {step: pytest.approx(loss, rel=0.02) for step, loss in expected.items()}
+
+
+def test_moments_in_8_bits_are_those_of_the_run_before() -> None:
+    optim = pytest.importorskip("bitsandbytes.optim")
+    # What runs before have asked for is kept in one place for the whole process.
+    optim.GlobalOptimManager.get_instance().initialize()
+    torch.manual_seed(0)
+    layer, rows = torch.nn.Linear(100, 251), torch.randn(8, 100)
+    whole = torch.optim.AdamW(layer.parameters(), lr=1e-3)
+    for _ in range(5):
+        layer(rows).square().mean().backward()
+        whole.step()
+    small = optim.AdamW8bit(layer.parameters(), lr=1e-3)
+    small.load_state_dict(whole.state_dict())
+    quantise_moments(small)
+    state, before = small.state[layer.weight], whole.state[layer.weight]
+    assert state["step"] == 5
+    for n, name in enumerate(("exp_avg", "exp_avg_sq"), start=1):
+        code = state[f"qmap{n}"][state[f"state{n}"].flatten().long()]
+        sizes = state[f"absmax{n}"].repeat_interleave(256)[: code.numel()]
+        error = (code * sizes - before[name].flatten()).abs()
+        assert state[f"state{n}"].dtype == torch.uint8
+        assert float(error.mean()) < 0.02 * float(before[name].abs().mean())
 
 
 def test_checkpointing_activations_changes_no_loss(job: Callable[..., Job]) -> None:

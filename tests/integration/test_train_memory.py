@@ -20,10 +20,10 @@ from tools.context import Context
 from tools.history.events import Warned
 from tools.history.spec import TrainingSpec
 from tools.work import load, memory, outcome, train
-from tools.work.ladder import OutOfMemory
 from tools.work.objectives import preference, supervised
 from tools.work.proposals import proposal
 from tools.work.report import Job
+from tools.work.shortage import OutOfMemory
 
 pytestmark = [
     pytest.mark.integration,
@@ -58,12 +58,12 @@ def test_validation_that_needs_more_than_a_step_is_done_in_smaller_parts(
 ) -> None:
     real, seen = supervised.trained_logits, list[int]()
 
-    def limited(model: Any, batch: Any) -> Any:
+    def limited(model: Any, batch: Any, **options: Any) -> Any:
         if not model.training:
             seen.append(int(batch["input_ids"].numel()))
             if seen[-1] > 300:
                 raise RuntimeError(_GONE)
-        return real(model, batch)
+        return real(model, batch, **options)
 
     monkeypatch.setattr(supervised, "trained_logits", limited)
     late = job(batch_size=4)
@@ -80,10 +80,10 @@ def test_what_the_base_makes_of_the_answers_comes_down_with_the_batch(
 ) -> None:
     real = preference.trained_logits
 
-    def limited(model: Any, batch: Any) -> Any:
+    def limited(model: Any, batch: Any, **options: Any) -> Any:
         if len(batch["row_lengths"] if "row_lengths" in batch else batch["input_ids"]) > 8:
             raise MemoryError
-        return real(model, batch)
+        return real(model, batch, **options)
 
     monkeypatch.setattr(preference, "trained_logits", limited)
     tight = job(objective, max_steps=2, eval_steps=2, save_steps=2)
@@ -120,17 +120,11 @@ def test_only_protected_changes_that_need_less_are_proposed_with_their_predictio
     assert proposal(spec, lambda *_: 1.0, 512).startswith("Make a new plan with a smaller model")
 
 
-def test_a_thread_that_finds_no_room_for_its_stack_is_memory_running_out() -> None:
-    assert memory.is_about_memory(RuntimeError("can't start new thread"))
-    assert memory.is_about_memory(OSError(errno.ENOMEM, "Cannot allocate memory"))
-    assert not memory.is_about_memory(OSError(errno.ENOSPC, "No space left on device"))
-    assert not memory.is_about_memory(RuntimeError("shapes do not match"))
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives out what it does not have")
 def test_memory_runs_out_as_an_error_before_the_kernel_kills() -> None:
     code = """
 from tools.work import memory
+from tools.work.shortage import is_about_memory
 memory.memory_room_gib = lambda device: memory.memory_now_gib(device) + 0.25
 memory.fail_before_being_killed()
 kept = []
@@ -138,7 +132,7 @@ try:
     while sum(map(len, kept)) < 2**30:
         kept.append(b"x" * 2**24)
 except MemoryError as error:
-    print(memory.is_about_memory(error), sum(map(len, kept)) < 0.3 * 2**30)
+    print(is_about_memory(error), sum(map(len, kept)) < 0.3 * 2**30)
 """
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120

@@ -159,6 +159,16 @@ def test_an_attempt_after_which_the_run_went_on_is_no_failure() -> None:
     assert _codes(_run([*_steps(losses[:3]), attempt, *_steps(losses), ended])) == []
 
 
+def test_what_ran_out_of_memory_is_told_by_what_was_done_before_the_run_started_again() -> None:
+    gone = {"kind": "error", "message": "A batch of 1 rows did not fit into memory.",
+            "refused_by": "memory"}  # fmt: skip
+    done = {"kind": "progress", "phase": "evaluate", "done": 1, "total": 9}
+    again = {"kind": "phase", "phase": "start", "note": ""}
+    ended = {"kind": "state", "state": "failed", "reason": ""}
+    assert "oom_eval" in _codes(_run([*_steps([2.0, 1.4, 1.2]), done, gone, ended]))
+    assert "oom_eval" in _codes(_run([*_steps([2.0, 1.4, 1.2]), done, again, gone, ended]))
+
+
 @pytest.mark.parametrize(
     ("settings", "far_below"),
     [

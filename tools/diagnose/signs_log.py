@@ -101,7 +101,8 @@ def _doing(run: Run, text: str, found: Match | None) -> str:
             return "evaluate"
         if saving:
             return "save"
-    phase = run.phases[-1][0] if run.phases else ""
+    # A run that failed starts again, and may find only then that nothing can be made smaller.
+    phase = next((name for name, _ in reversed(run.phases) if name != "start"), "")
     if phase.startswith(("eval", "judge", "valid")):
         return "evaluate"
     if phase.startswith(("save", "saving", "checkpoint")):

@@ -10,54 +10,24 @@ a rung that saves nothing here (8-bit states of a small adapter, say) is left ou
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.util import find_spec
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from tools.advise.architecture import Shape, shape_of
 from tools.advise.figures import MemoryEstimate
 from tools.advise.memory import Workload, estimate_memory
-from tools.errors import Refused
 from tools.history.events import AttemptChanged
 from tools.history.spec import TrainingSpec
-from tools.work.memory import is_about_memory, memory_room_gib
-from tools.work.proposals import proposal
+from tools.work.attempts import CHANGEABLE
+from tools.work.memory import memory_room_gib
+from tools.work.proposals import has_bitsandbytes, proposal
 from tools.work.report import Job
+from tools.work.shortage import Failure, MemoryShort, OutOfMemory, is_about_memory
 
 _ROOM = 0.92
 _GROWING = ("activations", "logits")
 _WORTH = 0.99
 """A rung must bring the prediction below this share of the one before."""
-_FIELDS = (
-    "batch_size",
-    "gradient_accumulation",
-    "gradient_checkpointing",
-    "optimizer",
-    "attention",
-    "activation_offload",
-)
-
-
-class OutOfMemory(Refused):
-    """The run does not fit as it is; a lower rung may.
-
-    Args:
-        available_gib: Memory there was, where it is known.
-        hopeless: No rung can help: what did not fit is not a batch.
-        hint: What to ask the person for; only what the plan protects is left then.
-    """
-
-    def __init__(
-        self,
-        problem: str,
-        *,
-        available_gib: float | None = None,
-        hopeless: bool = False,
-        hint: str = "Make a new plan with a smaller model, shorter rows or QLoRA.",
-    ) -> None:
-        super().__init__(problem, hint=hint, refused_by="memory")
-        self.available_gib = available_gib
-        self.hopeless = hopeless
 
 
 @contextmanager
@@ -68,45 +38,27 @@ def explained_memory(spec: TrainingSpec, what: str = "") -> Iterator[None]:
         what: What did not fit, where it is no batch of rows and a smaller one cannot help.
 
     Raises:
-        OutOfMemory: In place of what torch, CUDA or the machine raised.
+        MemoryShort: In place of what torch, CUDA or the machine raised.
     """
     try:
         yield
     except (MemoryError, RuntimeError, OSError) as error:
         if not is_about_memory(error):
             raise
+        problem = f"{what or f'A batch of {spec.batch_size} rows'} did not fit into memory."
+        raise MemoryShort(failed(spec, problem, hopeless=bool(what))) from None
+
+
+def failed(spec: TrainingSpec, problem: str, *, hopeless: bool = False) -> Failure:
+    """Return what is to be known of a failure; what cannot be measured any more is left out."""
+    room = None
+    with suppress(Exception):
         room = memory_room_gib(spec.device)
-        what = what and f"{what} did not fit into memory."
-        batch = f"A batch of {spec.batch_size} rows did not fit into memory."
-        raise OutOfMemory(what or batch, available_gib=room, hopeless=bool(what)) from None
-
-
-def as_attempted(job: Job, spec: TrainingSpec) -> TrainingSpec:
-    """Return the spec with what earlier attempts of this job already changed."""
-    for event in job.store.jobs.events(job.id, kinds=["attempt"]):
-        changes = event.payload["changes"]
-        spec = spec.model_copy(update={name: change[1] for name, change in changes.items()})
-    return spec
-
-
-def what_changed(job: Job) -> str:
-    """Return in a sentence what was changed because memory ran out; empty where nothing was."""
-    before, after = job.record.training, as_attempted(job, job.record.training)
-    changes = [
-        f"{name.replace('_', ' ')} {getattr(before, name)} to {getattr(after, name)}"
-        for name in _FIELDS
-        if getattr(before, name) != getattr(after, name)
-    ]
-    if not changes:
-        return ""
-    return (
-        f"Memory ran out, so it went on with less: {', '.join(changes)}; rows per update, data and "
-        "what is learned stayed the same."
-    )
+    return Failure(problem=problem, available_gib=room, hopeless=hopeless)
 
 
 def step_down(
-    job: Job, spec: TrainingSpec, *, config: dict[str, Any], length: int, failure: OutOfMemory
+    job: Job, spec: TrainingSpec, *, config: dict[str, Any], length: int, failure: Failure
 ) -> TrainingSpec:
     """Choose the next attempt, record it, and return its spec.
 
@@ -124,7 +76,7 @@ def step_down(
     if not below:
         problem = f"{failure.problem} Nothing that the plan allows makes it smaller."
         hint = proposal(spec, lambda wish, rows: _predicted_gib(wish, shape, rows), length)
-        raise OutOfMemory(problem, available_gib=failure.available_gib, hint=hint)
+        raise OutOfMemory(problem, hint=hint)
     tries = 1 + sum(
         bool(event.payload["changes"]) for event in job.store.jobs.events(job.id, kinds=["attempt"])
     )
@@ -132,7 +84,7 @@ def step_down(
     chosen = next((r for r in below if _predicted_gib(r, shape, length) <= limit), below[-1])
     changes = {
         name: [getattr(spec, name), getattr(chosen, name)]
-        for name in _FIELDS
+        for name in CHANGEABLE
         if getattr(spec, name) != getattr(chosen, name)
     }
     after = _predicted_gib(chosen, shape, length)
@@ -165,7 +117,7 @@ def rungs(spec: TrainingSpec) -> Iterator[TrainingSpec]:
 def _switches(spec: TrainingSpec) -> Iterator[tuple[str, object]]:
     """Yield what else can be set to something smaller on this device, in order."""
     yield "gradient_checkpointing", True
-    if spec.optimizer == "adamw" and find_spec("bitsandbytes") is not None:
+    if spec.optimizer == "adamw" and has_bitsandbytes():
         # On a CPU the paged ones work too, but without pages: nothing is won over 8 bits.
         yield "optimizer", "paged_adamw_8bit" if spec.device == "cuda" else "adamw_8bit"
     if spec.attention == "eager":
@@ -210,7 +162,7 @@ def _worth_trying(spec: TrainingSpec, shape: Shape, length: int) -> list[Trainin
             last = candidate
         else:
             dropped |= {
-                n: getattr(last, n) for n in _FIELDS if getattr(last, n) != getattr(rung, n)
+                n: getattr(last, n) for n in CHANGEABLE if getattr(last, n) != getattr(rung, n)
             }
     return kept
 

@@ -24,8 +24,8 @@ from tools.history.spec import TrainingSpec
 from tools.jobs.ending import CANCEL_FILE
 from tools.settings import Settings
 from tools.work.engines import check_engine
-from tools.work.ladder import OutOfMemory
 from tools.work.report import Cancelled, Job
+from tools.work.shortage import Failure, MemoryShort
 
 RANK_FILE = "rank-{rank}.json"
 WORKER_PID = "LUTHIER_WORKER_PID"
@@ -39,8 +39,7 @@ class RankEnding(BaseModel):
 
     Attributes:
         error: `{code, message, hint, refused_by}`.
-        available_gib, hopeless: Of memory that ran out: what there was, and whether no smaller
-            batch can help.
+        failure: Of memory that ran out.
         facts: What the monitor knew at the end.
     """
 
@@ -48,8 +47,7 @@ class RankEnding(BaseModel):
 
     state: Literal["done", "failed", "out_of_memory", "cancelled"]
     error: dict[str, Any] | None = None
-    available_gib: float | None = None
-    hopeless: bool = False
+    failure: Failure | None = None
     facts: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -82,7 +80,7 @@ def run_ranks(job: Job, spec: TrainingSpec) -> dict[str, Any]:
     """Train with several processes and return what the first one measured.
 
     Raises:
-        OutOfMemory: One of them ran out of memory.
+        MemoryShort: One of them ran out of memory.
         Cancelled: The person asked to stop.
         ToolError: A gate of one of them said no.
     """
@@ -108,13 +106,8 @@ def rank_ending(error: BaseException) -> RankEnding:
     """Return what a rank writes of the error that ended it."""
     if isinstance(error, Cancelled):
         return RankEnding(state="cancelled")
-    if isinstance(error, OutOfMemory):
-        return RankEnding(
-            state="out_of_memory",
-            error=error.as_dict(),
-            available_gib=error.available_gib,
-            hopeless=error.hopeless,
-        )
+    if isinstance(error, MemoryShort):
+        return RankEnding(state="out_of_memory", failure=error.failure)
     if isinstance(error, ToolError):
         return RankEnding(state="failed", error=error.as_dict())
     return RankEnding(state="failed")
@@ -159,13 +152,9 @@ def _read(job: Job, code: int) -> dict[str, Any]:
         RankEnding.model_validate_json(path.read_bytes())
         for path in sorted(job.folder.glob(RANK_FILE.format(rank="*")))
     ]
-    worst = next((e for e in endings if e.state == "out_of_memory"), None)
-    if worst and worst.error:
-        raise OutOfMemory(
-            str(worst.error["message"]),
-            available_gib=worst.available_gib,
-            hopeless=worst.hopeless,
-        )
+    failure = next((e.failure for e in endings if e.failure), None)
+    if failure:
+        raise MemoryShort(failure)
     if any(e.state == "cancelled" for e in endings) or (job.folder / CANCEL_FILE).exists():
         raise Cancelled(job.id)
     told = next((e.error for e in endings if e.error), None)

@@ -20,8 +20,8 @@ from tools.history.spec import TrainingSpec
 from tools.methods import quantisation_of
 from tools.settings import Settings
 from tools.shipped import shipped
-from tools.work.memory import is_about_memory
 from tools.work.report import Job
+from tools.work.shortage import is_about_memory
 from tools.work.template import prepare_tokenizer
 
 STARTER = "starter"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import errno
 import resource
 import sys
 from contextlib import suppress
@@ -25,24 +24,10 @@ _CGROUP_FILES = {
     ),
     "v2": (Path("/sys/fs/cgroup"), "memory.max", "memory.current", "inactive_file"),
 }  # fmt: skip
-_NO_MEMORY = (
-    *("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory"),
-    *("std::bad_alloc", "could not create a memory object", "could not create a primitive"),
-    "can't start new thread",  # there is no room for its stack
-)
 _SELF = psutil.Process()
 CONTEXT_GIB = 0.74
 """GPU memory of a process that PyTorch's allocator does not count: CUDA's context, kernels and
 libraries. 0.73 to 0.77 in 14 runs on an H200 (driver 580, CUDA 13.0)."""
-
-
-def is_about_memory(error: BaseException) -> bool:
-    """Tell whether an error says that memory ran out, in whose words ever."""
-    if isinstance(error, MemoryError):
-        return True
-    if isinstance(error, OSError) and error.errno is not None:
-        return error.errno == errno.ENOMEM
-    return any(sign in str(error).lower() for sign in _NO_MEMORY)
 
 
 def memory_now_gib(device: str) -> float:

@@ -12,10 +12,11 @@ from tools.history.spec import TrainingSpec
 from tools.jobs.trials import final_loss, is_trial, leads
 from tools.work.clues import judged_of
 from tools.work.evaluate import RESULT_FILE, judge
-from tools.work.ladder import OutOfMemory, explained_memory
+from tools.work.ladder import explained_memory
 from tools.work.load import load_tokenizer
 from tools.work.memory import give_back
 from tools.work.report import Job
+from tools.work.shortage import MemoryShort
 from tools.work.template import template_hash
 
 _BATCHES = (32, 8, 1)
@@ -75,7 +76,7 @@ def _judged(job: Job, spec: TrainingSpec, result: Path) -> dict[str, Any] | None
         try:
             with explained_memory(spec):
                 return judge(job, spec, result, batch)
-        except OutOfMemory:
+        except MemoryShort:
             gc.collect()
             give_back()
     return None

@@ -20,12 +20,13 @@ from tools.errors import Refused
 from tools.history.events import GatePassed, SampleGenerated
 from tools.history.spec import TrainingSpec
 from tools.work.computing import computing, inputs_as_they_are
-from tools.work.ladder import OutOfMemory, explained_memory
+from tools.work.ladder import explained_memory
 from tools.work.memory import forget_peak, memory_peak_gib
 from tools.work.objectives import Objective
 from tools.work.report import Job
 from tools.work.rows import Encoded
 from tools.work.saving import offloading, optimiser_of
+from tools.work.shortage import Failure, MemoryShort
 from tools.work.template import stop_token_ids
 
 STEPS = 2
@@ -53,8 +54,8 @@ def probe(
     """Try the run on its longest batch.
 
     Raises:
-        Refused: It does not fit into memory, its loss is not a number or exactly zero, or no
-            weight receives a gradient.
+        MemoryShort: It does not fit into memory.
+        Refused: Its loss is not a number or exactly zero, or no weight receives a gradient.
     """
     forget_peak(spec.device)
     with undone(model), explained_memory(spec):
@@ -175,8 +176,8 @@ def _generate(model: Any, tokenizer: Any, prompt: str) -> tuple[str, bool]:
 def _check_memory(job: Job, spec: TrainingSpec, peak_gib: float) -> None:
     limit = job.settings.memory_limit_gib
     if limit is not None and peak_gib > limit:
-        raise OutOfMemory(
+        problem = (
             f"A batch of {spec.batch_size} rows took {peak_gib:.2f} GiB, more than the "
-            f"{limit:g} GiB allowed.",
-            available_gib=limit,
+            f"{limit:g} GiB allowed."
         )
+        raise MemoryShort(Failure(problem=problem, available_gib=limit))

@@ -6,7 +6,7 @@ None of them is made here; each changes what is learned or from what, and is a p
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
+from importlib.machinery import PathFinder
 
 from tools.history.spec import TrainingSpec
 from tools.methods import method, quantisation_of
@@ -47,8 +47,13 @@ def _wishes(spec: TrainingSpec, length: int) -> Iterator[tuple[str, TrainingSpec
     if spec.method == "full":
         yield "`--method lora`", spec.model_copy(update={"method": "lora"}), length
     quantised = quantisation_of(spec.method, spec.quantization) != "none"
-    if not quantised and find_spec("bitsandbytes") is not None:
+    if not quantised and has_bitsandbytes():
         yield "`--method qlora`", spec.model_copy(update={"method": "qlora"}), length
     if method(spec.method).takes("rank") and spec.rank > 1:
         rank = max(1, spec.rank // 4)
         yield f"`--rank {rank}`", spec.model_copy(update={"rank": rank}), length
+
+
+def has_bitsandbytes() -> bool:
+    """Return whether bitsandbytes is installed, even where this process leaves it out."""
+    return PathFinder.find_spec("bitsandbytes") is not None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from tools.history.spec import AnySpec
 from tools.history.store import Store
 from tools.jobs.ending import CANCEL_FILE
 from tools.settings import Settings
+from tools.work.shortage import Failure, is_about_memory
 
 FLUSH_EVERY_S = 0.5
 
@@ -33,15 +34,29 @@ class Job:
         record: The row of the history as it was at the start.
         folder: The job's folder and the process's working directory.
         tells: False in the processes of a run that leave the telling to the first.
+        failure: What ran out of memory and is not answered yet.
+
+    Args:
+        restart: Replaces this process image by a fresh one that answers a failure.
     """
 
     tells = True
 
-    def __init__(self, record: JobRecord, settings: Settings, store: Store) -> None:
+    def __init__(
+        self,
+        record: JobRecord,
+        settings: Settings,
+        store: Store,
+        *,
+        failure: Failure | None = None,
+        restart: Callable[[Failure | None], None] | None = None,
+    ) -> None:
         self.record = record
         self.settings = settings
         self.store = store
         self.folder: Path = settings.job_folder(record.id)
+        self.failure = failure
+        self._restart = restart
         self._queue: list[tuple[datetime, Event]] = []
         self._mutex = threading.Lock()
         self._writing = threading.Lock()
@@ -97,6 +112,19 @@ class Job:
         """Record what judges the result, such as `eval_loss` or `accuracy`."""
         self.store.jobs.record(self.id, metrics=values)
 
+    def begin_again(self, failure: Failure | None) -> None:
+        """Answer a failure with a smaller attempt: in a worker this does not return.
+
+        Raises:
+            OutOfMemory: It was begun again too often.
+        """
+        self.failure = failure
+        if self._restart is not None:
+            # There may be no memory even for this; steps after the last checkpoint come again.
+            with suppress(Exception):
+                self.flush()
+            self._restart(failure)
+
     def flush(self) -> None:
         """Write queued events now. What cannot be written stays queued.
 
@@ -129,6 +157,8 @@ class Job:
         while not self._ended.wait(FLUSH_EVERY_S):
             try:
                 self.flush()
-            except Unavailable:
-                # The events stay queued; the work itself meets the full disk and names it.
+            except Exception as error:
+                # The events stay queued; the work itself meets what is full and names it.
+                if not isinstance(error, Unavailable) and not is_about_memory(error):
+                    raise
                 time.sleep(FLUSH_EVERY_S)
