@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tools.advise import ledger
+from tools.advise import choices, hardware, ledger, spreading
 from tools.advise.duration import STARTUP_S
 from tools.advise.plan import Plan, PlanRequest, compile_plan
 from tools.context import Context
@@ -29,6 +29,12 @@ def tickets(tmp_path: Path) -> str:
                      f"{LABELS[i % 3]}")  # fmt: skip
     (tmp_path / "tickets.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return "tickets.csv"
+
+
+@pytest.fixture(autouse=True)
+def _with_deepspeed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine with the extra `deepspeed`, whatever is installed here."""
+    monkeypatch.setattr(spreading, "has_deepspeed", lambda: True)
 
 
 def plan_for(ctx: Context, path: str, **wishes: Any) -> Plan:
@@ -188,13 +194,37 @@ def test_a_time_budget_shortens_what_was_left_open(ctx: Context, tickets: str) -
 def test_contradictory_wishes_are_refused_before_the_data_is_read(
     ctx: Context, wishes: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tools.advise import hardware
-
     monkeypatch.setattr(hardware, "_gpus", lambda: ((), ""))
     with pytest.raises(Refused, match=words) as caught:
         plan_for(ctx, "there-is-no-such-file.csv", **wishes)
     assert caught.value.refused_by == "preflight"
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("engine", ["zero1", "zero2", "zero3"])
+def test_zero_without_deepspeed_is_refused_before_the_data_is_read(
+    ctx: Context, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spreading, "has_deepspeed", lambda: False)
+    with pytest.raises(Refused, match="needs DeepSpeed, which is not installed") as caught:
+        plan_for(ctx, "there-is-no-such-file.csv", engine=engine, processes=2)
+    assert caught.value.refused_by == "preflight"
+    assert "pip install 'luthier[deepspeed]'" in caught.value.hint
+
+
+def test_zero_is_not_chosen_where_it_cannot_run(
+    ctx: Context, tickets: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The weights alone are more than one card holds.
+    cards = tuple(hardware.Gpu("card", 14.0, 13.5, (8, 9)) for _ in range(2))
+    monkeypatch.setattr(hardware, "_gpus", lambda: (cards, ""))
+    monkeypatch.setattr(hardware, "_torch_reaches_gpus", lambda: True)
+    wishes = {"model": model_folder(tmp_path), "method": "lora", "max_length": 256}
+    engines = []
+    for there in (True, False):
+        monkeypatch.setattr(choices, "has_deepspeed", lambda there=there: there)
+        engines.append(plan_for(ctx, tickets, **wishes).spec.engine)
+    assert engines == ["zero3", "fsdp"]
 
 
 def test_a_target_that_the_model_cannot_reach_is_refused_before_training(

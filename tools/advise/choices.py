@@ -17,7 +17,7 @@ from tools.advise.memory import Workload, estimate_memory
 from tools.advise.models import ModelInfo
 from tools.advise.objectives import choose_objective
 from tools.advise.specifying import spec_of
-from tools.advise.spreading import Spread, spreads
+from tools.advise.spreading import Spread, has_deepspeed, spreads
 from tools.history.spec import Device, Precision, TrainingSpec
 
 _PACKED = frozenset({"prompt_completion", "chat", "text"})
@@ -64,6 +64,7 @@ def _candidates(draft: Draft, base: Workload, device: str) -> Iterator[tuple[Wor
         for spread in spreads(
             method=method, quantised=quantised, device=device, cards=len(draft.machine.gpus),
             engine=request.engine, processes=request.processes, offload=request.offload,
+            zero=has_deepspeed(),
         ):  # fmt: skip
             for batch, accumulation, checkpointing, room in _batches(draft, spread):
                 work = _with(

@@ -10,6 +10,7 @@ from tools.advise.hardware import Machine, disk_free_gib
 from tools.advise.memory import Workload, quantised_linears
 from tools.advise.models import ModelInfo, catalogue, from_catalogue
 from tools.advise.solver import what_fits
+from tools.advise.spreading import INSTALL_DEEPSPEED, lacks_deepspeed
 from tools.advise.trained import trained_parameters
 from tools.advise.wishes import PlanRequest
 from tools.errors import Refused
@@ -43,6 +44,7 @@ def _contradictions(
         _too_long(request, model),
         _no_gpu(request, machine),
         _processes(request, machine),
+        _without_deepspeed(request),
         _quantisation(request, model, machine),
         _unreachable(request, model),
     ]
@@ -70,6 +72,11 @@ def _processes(request: PlanRequest, machine: Machine) -> tuple[str, str] | None
             "Leave the engine out, or name at least two processes.",
         )
     return None
+
+
+def _without_deepspeed(request: PlanRequest) -> tuple[str, str] | None:
+    problem = lacks_deepspeed(request.engine)
+    return (problem, INSTALL_DEEPSPEED) if problem else None
 
 
 def _too_long(request: PlanRequest, model: ModelInfo) -> tuple[str, str] | None:

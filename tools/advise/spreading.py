@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from tools.history.spec import Offload
 
 CPU_PROCESSES = 2
 """Processes on a CPU where an engine for several was asked for without a number."""
+INSTALL_DEEPSPEED = (
+    "Install it with `DS_BUILD_OPS=0 pip install 'luthier[deepspeed]'`, or use the engine ddp."
+)
+
+
+def has_deepspeed() -> bool:
+    """Return whether the engines zero1 to zero3 can run here."""
+    return find_spec("deepspeed") is not None
+
+
+def lacks_deepspeed(engine: str | None) -> str | None:
+    """Say that an engine needs what is not installed, or None."""
+    if engine is None or not engine.startswith("zero") or has_deepspeed():
+        return None
+    return f"ZeRO-{engine[-1]} needs DeepSpeed, which is not installed."
 
 
 @dataclass(frozen=True)
@@ -28,11 +44,13 @@ def spreads(
     engine: str | None = None,
     processes: int | None = None,
     offload: Offload | None = None,
+    zero: bool = True,
 ) -> list[Spread]:
     """Return the ways in the order of least communication.
 
     Args:
         engine, processes, offload: Wishes; None leaves them open.
+        zero: Whether DeepSpeed's engines come into question where none was wished.
         cards: Cards of the machine; none where it trains on the processor.
     """
     count = processes or (cards if device == "cuda" else CPU_PROCESSES)
@@ -45,6 +63,9 @@ def spreads(
     if quantised:
         return [Spread("ddp", count), Spread("fsdp", count)]
     if offload and offload != "none":
-        return [Spread("zero2" if offload == "optimizer" else "zero3", count, offload)]
-    order = [Spread(name, count) for name in ("ddp", "zero2", "zero3", "fsdp")]
-    return [*order, Spread("zero3", count, "parameters")] if method == "full" else order
+        stage = "zero2" if offload == "optimizer" else "zero3"
+        return [Spread(stage if zero else "fsdp", count, offload)]
+    names = ("ddp", "zero2", "zero3", "fsdp") if zero else ("ddp", "fsdp")
+    order = [Spread(name, count) for name in names]
+    last = Spread("zero3" if zero else "fsdp", count, "parameters")
+    return [*order, last] if method == "full" else order

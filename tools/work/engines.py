@@ -5,12 +5,12 @@ FSDP needs GPUs: on a CPU accelerate silently falls back to DDP, so that it is r
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Any
 
 import torch
 from torch import distributed
 
+from tools.advise.spreading import INSTALL_DEEPSPEED, lacks_deepspeed
 from tools.errors import Refused, Unavailable
 from tools.history.spec import TrainingSpec
 
@@ -119,11 +119,9 @@ def check_engine(spec: TrainingSpec) -> None:
         Unavailable: DeepSpeed is not installed.
         Refused: FSDP without a GPU, or a quantised base that an engine would have to cut up.
     """
-    if spec.engine in _STAGES and find_spec("deepspeed") is None:
-        raise Unavailable(
-            f"The engine {spec.engine} needs DeepSpeed, which is not installed.",
-            hint="Install it with `DS_BUILD_OPS=0 pip install 'luthier[deepspeed]'`, or use ddp.",
-        )
+    missing = lacks_deepspeed(spec.engine)
+    if missing:
+        raise Unavailable(missing, hint=INSTALL_DEEPSPEED)
     if spec.engine == "fsdp" and spec.device == "cpu":
         raise Refused(
             "FSDP shards over GPUs; on a CPU accelerate would quietly run plain DDP instead.",
