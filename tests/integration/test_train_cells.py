@@ -28,13 +28,14 @@ from tools.rewards import load_rewards, total
 from tools.settings import Settings
 from tools.work import losses
 from tools.work.batching import Batcher
-from tools.work.forward import call_through, keep_rows_apart, open_door
+from tools.work.forward import call_through, open_door
 from tools.work.load import load_model, load_tokenizer
 from tools.work.methods import make_trainable
 from tools.work.objectives import rows_stay_apart
 from tools.work.objectives.heads import predict
 from tools.work.objectives.preference import dpo, kto, orpo
 from tools.work.objectives.supervised import summed_loss
+from tools.work.packing import keep_rows_apart
 from tools.work.rows import Encoded
 
 pytestmark = [

@@ -10,9 +10,11 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from tools.work.batching import Batcher
-from tools.work.forward import keep_rows_apart, may_pack
+from tools.work.forward import trained_logits
+from tools.work.last_layer import last_feed_forward
 from tools.work.objectives import rows_stay_apart
 from tools.work.objectives.supervised import summed_loss
+from tools.work.packing import keep_rows_apart, may_pack
 from tools.work.rows import Encoded
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore")]
@@ -96,3 +98,38 @@ def test_packed_rows_have_the_gradients_of_padded_ones(kind: str, shape: dict[st
 @pytest.mark.parametrize(("kind", "shape"), _PADDED, ids=[kind for kind, _ in _PADDED])
 def test_models_that_would_mix_packed_rows_are_not_packed(kind: str, shape: dict[str, Any]) -> None:
     assert not may_pack(_model(kind, shape))
+
+
+_WITHOUT = {"mixtral", "opt"}
+"""Their last layer has experts, or no feed-forward part of its own."""
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize(("kind", "shape"), _PACKED, ids=[kind for kind, _ in _PACKED])
+def test_a_last_layer_that_answers_for_trained_tokens_only_has_the_same_gradients(
+    kind: str, shape: dict[str, Any], packed: bool
+) -> None:
+    model = _model(kind, shape)
+    assert (last_feed_forward(model) is None) == (kind in _WITHOUT)
+    keep_rows_apart(model)
+    rows = _rows()
+    # The answer stands at the end, as it does in most data; one row is all answer.
+    labels = [rows[0]] + [[-100] * (len(row) - 3) + row[-3:] for row in rows[1:]]
+    found = []
+    for sparse in (True, False):
+        model.zero_grad()
+        batch = Batcher(0, packed=packed).join(rows, labels)
+        logits, targets, _ = trained_logits(model, batch, sparse=sparse)
+        loss = torch.nn.functional.cross_entropy(logits, targets)
+        loss.backward()
+        parts = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
+        found.append((float(loss.detach()), torch.cat(parts)))
+    (one, gradients), (other, expected) = found
+    assert one == pytest.approx(other, rel=1e-5)
+    assert float((gradients - expected).norm()) < 1e-5 * float(expected.norm())
+
+
+def test_a_recomputed_last_layer_is_left_whole() -> None:
+    model = _model("llama", _SHAPE)
+    model.activation_checkpointing_enable()
+    assert last_feed_forward(model) is None

@@ -19,10 +19,10 @@ from tools.advise.compatibility import Clash, clashes
 from tools.history.spec import TrainingSpec
 from tools.methods import method, methods
 from tools.settings import Settings
-from tools.work.forward import keep_rows_apart
 from tools.work.load import load_model, load_tokenizer
 from tools.work.methods import keep_initial, make_trainable
 from tools.work.objectives import Objective, objective_of
+from tools.work.packing import keep_rows_apart
 from tools.work.recipe import save_weights
 from tools.work.rows import Encoded
 

@@ -15,9 +15,10 @@ _LOGGED_STEPS = 4000
 
 
 def steps_of(spec: TrainingSpec, rows: int) -> int:
-    """Return the optimiser steps of a run over so many rows."""
-    an_update = spec.batch_size * spec.gradient_accumulation * spec.processes * spec.nodes
-    return spec.max_steps or math.ceil(rows / an_update * spec.epochs)
+    """Return the optimiser steps of a run over so many rows; every epoch ends with a step."""
+    batches = math.ceil(rows / (spec.batch_size * spec.processes * spec.nodes))
+    an_epoch = max(1, math.ceil(batches / spec.gradient_accumulation))
+    return spec.max_steps or math.ceil(spec.epochs * an_epoch)
 
 
 def trainer_arguments(folder: Path, spec: TrainingSpec, rows: int) -> SFTConfig:

@@ -19,7 +19,7 @@ class Batcher:
 
     Args:
         pad_id: Any token id; padding has the label -100 and is never attended to.
-        packed: End to end, longest row first; see `tools.work.forward`.
+        packed: End to end, longest row first; see `tools.work.packing`.
     """
 
     def __init__(self, pad_id: int, *, packed: bool = False) -> None:

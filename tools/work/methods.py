@@ -14,6 +14,8 @@ from transformers.pytorch_utils import Conv1D
 from tools.errors import Refused
 from tools.history.spec import TrainingSpec
 from tools.methods import Method, method, quantisation_of
+from tools.work.engines import cuts_weights
+from tools.work.low_rank import compute_in_one
 
 _TASKS = {"sequence_classification": "SEQ_CLS", "token_classification": "TOKEN_CLS"}
 _HEADS = {"score", "classifier"}
@@ -51,13 +53,15 @@ def make_trainable(
         model = _frozen(model, spec)
     facts = _facts(model, spec, tokenizer, steps)
     try:
-        return get_peft_model(model, peft_config(row, spec, facts, model))
+        adapted = get_peft_model(model, peft_config(row, spec, facts, model))
     except (ValueError, TypeError, NotImplementedError) as error:
         raise Refused(
             f"{row.title} cannot be put on this model: {str(error).splitlines()[0]}",
             hint="Choose other target modules or another rank, or use LoRA.",
             refused_by="preflight",
         ) from error
+    # An engine that cuts matrices up brings them together only for a module's own forward pass.
+    return adapted if cuts_weights(spec) else compute_in_one(adapted)
 
 
 def _check_whole(model: Any, spec: TrainingSpec) -> None:

@@ -37,10 +37,12 @@ class Objective(ABC):
     Attributes:
         packs: Whether its rows may stand end to end in one sequence.
         always_learns: Whether any batch has a gradient; equal rewards leave none.
+        sparse: Whether the last layer answers for trained tokens only; see `may_be_sparse`.
     """
 
     packs = True
     always_learns = True
+    sparse = False
 
     def __init__(self, spec: TrainingSpec, tokenizer: Any, batcher: Batcher) -> None:
         self.spec = spec

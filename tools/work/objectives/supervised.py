@@ -33,7 +33,7 @@ class Supervised(Objective):
 
     def loss(self, model: Any, batch: Batch) -> Scores:
         """Return the named loss of every trained token, summed."""
-        logits, targets, _ = trained_logits(model, batch)
+        logits, targets, _ = trained_logits(model, batch, sparse=self.sparse)
         losses = self.element_loss(model, logits, targets)
         return Scores(losses.sum(), int(targets.numel()))
 
