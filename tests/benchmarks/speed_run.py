@@ -92,7 +92,8 @@ def prepared(folder: Path, case: dict[str, Any]) -> tuple[Context, TrainingSpec,
         max_steps=None, lr_scheduler="cosine", warmup_ratio=0.05, max_length=case["length"],
         seed=case["seed"], batching=case.get("batching", "packed"),
         precision=case.get("precision", "float32"), probe=False,
-        eval_steps=case["eval_steps"], save_steps=100_000,
+        # It validates and saves at its end, as the others do.
+        eval_steps=100_000, save_steps=100_000,
     )  # fmt: skip
     return ctx, spec, rows[cut:]
 
@@ -110,12 +111,11 @@ def ours(folder: Path, case: dict[str, Any]) -> dict[str, Any]:
     def evaluate(self: Recipe, *arguments: Any, **named: Any) -> dict[str, float]:
         clock.stop()
         metrics = real_evaluate(self, *arguments, **named)
-        if self.state.global_step:
-            clock.note(self.state.global_step, metrics["eval_loss"])
         clock.start()
         return metrics
 
     def timed(self: Recipe, *arguments: Any, **named: Any) -> Any:
+        self.add_callback(Told(clock, case["held_out"], case["eval_steps"]))
         clock.start()
         result = real_train(self, *arguments, **named)
         clock.stop()
