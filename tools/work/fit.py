@@ -18,7 +18,6 @@ from tools.work.clues import data_of, setup_of
 from tools.work.computing import inputs_as_they_are
 from tools.work.continued import take_over
 from tools.work.engines import added, check_started, cuts_weights
-from tools.work.forward import keep_rows_apart
 from tools.work.keep import Keeper
 from tools.work.ladder import explained_memory
 from tools.work.load import load_model, load_tokenizer
@@ -31,7 +30,8 @@ from tools.work.memory import (
 )
 from tools.work.methods import keep_initial, keep_trained_weights_exact, make_trainable
 from tools.work.monitor import Monitor, RunFacts
-from tools.work.objectives import Objective, objective_of, rows_stay_apart
+from tools.work.objectives import Objective, may_be_sparse, objective_of, rows_stay_apart
+from tools.work.packing import keep_rows_apart
 from tools.work.probe import probe
 from tools.work.recipe import Recipe
 from tools.work.report import Cancelled, Job
@@ -151,6 +151,7 @@ def _prepare(job: Job, spec: TrainingSpec) -> Prepared:
     if objective.batcher.packed and not rows_stay_apart(model, rows):
         objective.batcher.packed = False
         job.warn("not_packed", "This model would let packed rows see each other; they are padded.")
+    objective.sparse = may_be_sparse(objective, model, rows)
     held_out = _some(held_out)
     with explained_memory(spec):
         for part in (rows, held_out):
