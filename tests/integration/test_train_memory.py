@@ -6,6 +6,7 @@ The failures are injected, but for one that a real limit makes.
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -185,3 +186,23 @@ def test_the_room_in_a_control_group_is_its_limit_less_what_is_used_and_not_give
     }
     monkeypatch.setattr(memory, "_lines", lambda path: files.get(path.as_posix(), []))
     assert memory._cgroup_rooms() == [700.0]
+
+
+_FORKED = """
+import os, time
+from tools.work.memory import usage
+
+usage("cpu")
+if os.fork():
+    os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
+usage("cpu")
+until = time.process_time() + 0.3
+while time.process_time() < until:
+    pass
+os._exit(0 if usage("cpu")["cpu_utilization"] > 0 else 1)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_worker_that_was_forked_measures_itself_not_its_parent() -> None:
+    assert subprocess.run([sys.executable, "-c", _FORKED], check=False).returncode == 0

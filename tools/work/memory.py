@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import resource
 import sys
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,6 @@ _CGROUP_FILES = {
     ),
     "v2": (Path("/sys/fs/cgroup"), "memory.max", "memory.current", "inactive_file"),
 }  # fmt: skip
-_SELF = psutil.Process()
 CONTEXT_GIB = 0.74
 """GPU memory of a process that PyTorch's allocator does not count: CUDA's context, kernels and
 libraries. 0.73 to 0.77 in 14 runs on an H200 (driver 580, CUDA 13.0)."""
@@ -59,14 +60,21 @@ def allow_gpu_memory(limit_gib: float) -> None:
 
 def usage(device: str) -> dict[str, float]:
     """Return how busy the machine is: shares of its cores, and of the GPU beside this process."""
+    this = _process(os.getpid())
     cores = psutil.cpu_count() or 1
-    found = {"cpu_utilization": round(_SELF.cpu_percent() / 100 / cores, 3)}
+    found = {"cpu_utilization": round(this.cpu_percent() / 100 / cores, 3)}
     if device == "cuda":
-        found["host_memory_gib"] = round(_SELF.memory_info().rss / _GIB, 3)
+        found["host_memory_gib"] = round(this.memory_info().rss / _GIB, 3)
         # Some cards and containers do not tell.
         with suppress(RuntimeError, ImportError):
             found["gpu_utilization"] = torch.cuda.utilization() / 100
     return found
+
+
+@cache
+def _process(pid: int) -> psutil.Process:
+    """Return one object for a process, which knows when it was last asked; a fork is another."""
+    return psutil.Process(pid)
 
 
 def memory_room_gib(device: str) -> float:
