@@ -19,6 +19,7 @@ from tools.context import Context
 from tools.history.jobs import JobRecord
 from tools.jobs.follow import wait
 from tools.jobs.launch import submit
+from tools.jobs.reconcile import is_alive
 
 pytestmark = pytest.mark.integration
 
@@ -28,6 +29,7 @@ import os, sys, time
 from tools.context import Context
 from tools.history.spec import read_spec
 from tools.jobs.launch import submit
+from tools.jobs.reconcile import is_alive
 from tools.jobs.standby import get_ready, standing_by
 from tools.settings import read_settings
 
@@ -63,6 +65,15 @@ class _Face:
         self._process.stdin.write("\n")
         self._process.stdin.flush()
         return self._line()
+
+    def let_it_load(self) -> None:
+        """Wait until the process that stands by has nothing to do."""
+        process, busy_s = psutil.Process(self.pid), -1.0
+        deadline = time.monotonic() + _ENDS_WITHIN_S
+        while (now := process.cpu_times().user) > busy_s:
+            assert time.monotonic() < deadline
+            busy_s = now
+            time.sleep(2.0)
 
     def kill(self) -> None:
         """End the face without a word to anybody."""
@@ -101,6 +112,7 @@ def test_a_run_from_it_is_the_same_run_and_outlives_its_face(ctx: Context, mater
     spec = _spec(ctx, material)
     fresh = wait(ctx, submit(ctx, spec, name="fresh").id, timeout_s=_ENDS_WITHIN_S)
     face = _Face(ctx, spec)
+    face.let_it_load()
     job_id = face.submit()
     warm = ctx.store.jobs.get(job_id)
     face.kill()
@@ -127,9 +139,13 @@ def test_it_ends_with_a_face_that_is_killed(ctx: Context, material: Path) -> Non
     assert ctx.store.jobs.find() == []
 
 
-def test_a_worker_that_came_of_it_can_be_killed_like_any(ctx: Context, material: Path) -> None:
+def test_one_that_still_loads_takes_the_job_at_once_and_can_be_killed_like_any_worker(
+    ctx: Context, material: Path
+) -> None:
     face = _Face(ctx, _spec(ctx, material))
     record = ctx.store.jobs.get(face.submit())
+    _until(lambda: is_alive(ctx.settings.job_folder(record.id)), "the lock")
+    assert ctx.store.jobs.events(record.id, kinds=["phase"]) == []  # it has not come to its work
     assert os.getsid(face.pid) == face.pid
     log = ctx.settings.job_folder(record.id) / "log.txt"
     _until(lambda: os.readlink(f"/proc/{face.pid}/fd/2") == str(log), "the job's log")

@@ -6,6 +6,7 @@ Whatever is wrong with it, the job starts from a fresh process instead.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -25,8 +26,8 @@ from tools.starting import Launch, Surroundings
 TAKEN = "taken"
 """What the process answers when it has become the worker of a job."""
 _WAITS_AT_MOST_S = 600.0
-_TAKES_AT_MOST_S = 60.0
-"""Loading is a matter of seconds; a process that takes longer to answer has been stopped."""
+_TAKES_AT_MOST_S = 30.0
+"""It answers at once, or when a library that is just being loaded lets it; else it was stopped."""
 _ROOM_GIB = 1.0
 """Memory to be free beside what the job needs: twice what a process holds that waits."""
 
@@ -40,6 +41,8 @@ def get_ready(ctx: Context, spec: AnySpec, memory_gib: float) -> None:
     warm = ctx.settings.warm_workers
     if warm is None or spec.kind != "train" or not can_load_ahead(ctx.store, spec):
         return
+    if os.name != "posix":
+        return  # never tried elsewhere
     # A running job needs the processors; and after it the next is started by its worker.
     if ctx.store.jobs.find(states=["running", "queued"], limit=1):
         return

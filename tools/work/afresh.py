@@ -36,7 +36,7 @@ class Handover(BaseModel):
 
     Attributes:
         lock: Descriptor of the job's lock, which is held.
-        images: How many there were before.
+        images: How many there were before; none where the worker stood by until it had the job.
         failure: Of the attempt that ran out of memory; None where there was none: libraries did not
             fit beside what was mapped, or are exchanged for others.
     """
@@ -104,7 +104,7 @@ class Start:
             OSError: The system did not let it.
         """
         images = 1 + (self.handover.images if self.handover else 0)
-        if self.handover and failure is None and self.failure is None:
+        if images > 1 and failure is None and self.failure is None:
             raise OutOfMemory(f"{NO_ROOM}.")
         if images >= _AT_MOST:
             raise OutOfMemory(f"Memory ran out {images} times, whatever was made smaller.")
