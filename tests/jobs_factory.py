@@ -114,6 +114,7 @@ def make_dataset(
     source = ctx.settings.work_dir / "made.csv"
     source.write_text("made by hand\n")
     rows = ROWS[objective](train + validation)
+    sorts = objective in ("prompt_completion", "sequence_classification")
     pq.write_table(pa.Table.from_pylist(rows[:train]), folder / "train.parquet")
     pq.write_table(pa.Table.from_pylist(rows[train:]), folder / "validation.parquet")
     manifest = Manifest(
@@ -123,10 +124,10 @@ def make_dataset(
         source_path=str(source),
         source_sha256=_sha256(source),
         format="csv",
-        task="classification" if objective == "prompt_completion" else "chat",
+        task="classification" if sorts else "chat",
         objective=objective,
         columns={"text": "input", "label": "output"},
-        labels=tuple(sorted(_WORDS)) if objective == "prompt_completion" else (),
+        labels=tuple(sorted(_WORDS)) if sorts else (),
         splits={"train": train, "validation": validation},
         characters_p95=60,
         steps=(),

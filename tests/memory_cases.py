@@ -68,7 +68,7 @@ CASES = (
         "head for tags, LoRA, 24 rows", "lora", 24, 200, share=0.4, objective="token_classification"
     ),
     Case("AdaLoRA, 16 rows", "adalora", 16, 200),
-    Case("prefix tuning, 16 rows", "prefix", 16, 200, share=0.35),
+    Case("prefix tuning, 16 rows", "prefix_tuning", 16, 200, share=0.35),
     Case("LoHa, 12 rows, focal loss", "loha", 12, 200, share=0.4, changes={"loss": "focal"}),
     Case("LoRA, 16 rows, label smoothing, packed", "lora", 16, 200, share=0.3,
          changes={"loss": "label_smoothing", "batching": "packed"}),
