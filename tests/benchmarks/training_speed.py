@@ -240,7 +240,7 @@ def _about() -> str:
         "CPU: LLaMA-Factory 0.9.5 gradient checkpointing, padding to multiples of 8, with a stub "
         "for torchaudio; TRL 1.16 bfloat16 autocast, gradient checkpointing, padding in random "
         "order; Olive 0.13 the base and the adapter in bfloat16, gradient checkpointing, dropout "
-        "0.05, the question learnt like the answer, and rows joined end to end without a border, to 256 tokens here, as many "
-        "an update as hold 16 rows. *Packing bfd* joins rows to 256 tokens, so an update holds "
-        "more of them: not the same samples per update."
+        "0.05, the question learnt like the answer, and rows joined end to end without a border, "
+        "to 256 tokens here, as many an update as hold 16 rows. *Packing bfd* joins rows to 256 "
+        "tokens, so an update holds more of them: not the same samples per update."
     )
