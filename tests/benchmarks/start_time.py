@@ -52,7 +52,7 @@ def main() -> str:
                 print(name, *(f"{value:.2f}" for value in found[name][-1]), flush=True)
     lines = [
         f"| worker, median (fastest) of {REPEATS} | processor seconds to the first step"
-        " | seconds to the first step | of these until its data is read | until the probe |",
+        " | seconds to the first step | of these until its model is loaded | until the probe |",
         "|---|---|---|---|---|",
     ]
     for name, rows in found.items():
@@ -66,7 +66,7 @@ def main() -> str:
 
 
 def _measure(ctx: Context, waits_s: float) -> tuple[float, ...]:
-    """Return processor seconds and seconds to the first step, to the data and to the probe."""
+    """Return processor seconds and seconds to the first step, to the loaded model and to the probe."""
     tickets = str(shipped("samples", "support_tickets.csv"))
     plan = load_catalog()["start_training"].call(ctx, {"path": tickets})
     time.sleep(waits_s)
