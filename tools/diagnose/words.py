@@ -44,6 +44,9 @@ COMPLAINTS: tuple[Complaint, ...] = (
     _complaint(rf"overfit|{_VAL}[^.;]{{0,40}}{_UP}|{_UP}[^.;]{{0,20}}{_VAL}|"
                r"(?:good|great|perfect|fine|well|low)[^.;]{0,30}train\w*[^.;]{0,40}(?:bad|poor|high|"
                r"worse|terribl[ey]|awful|horrible|fails?)[^.;]{0,30}(?:val|test|new|unseen|real)|"
+               r"train\w*[^.;]{0,24}(?:good|great|perfect|fine|well|low|tiny|small|near zero|excellent)"
+               r"[^.;]{0,40}(?:bad|poor|worse|terribl[ey]|awful|fails?|wrong|useless)[^.;]{0,30}"
+               r"(?:val|test|new|unseen|real|other)|"
                r"\bby heart\b|memori[sz]\w*|parrot\w*|regurgitat\w*",
                ("overfitting", "eval_shift"),
                "The validation loss is said to rise while training goes on.",

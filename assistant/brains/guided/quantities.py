@@ -161,7 +161,7 @@ _RULES: tuple[tuple[str, str, Callable[[str], object]], ...] = (
     ),
     (
         "warmup_ratio",
-        rf"\bwarm ?up(?: ratio| share| steps)?{IS}(\d+(?:\.\d+)? ?%|0?\.\d+)|(\d+(?:\.\d+)? ?%|0?\.\d+) (?:of )?warm ?up",
+        rf"\bwarm ?up(?: ratio| share| steps)?(?: over| for| during| in)?(?: the)?(?: first)?{IS}(\d+(?:\.\d+)? ?%|0?\.\d+)|(\d+(?:\.\d+)? ?%|0?\.\d+) (?:of )?warm ?up",
         _share,
     ),
     (

@@ -48,13 +48,15 @@ _TARGETS = (
     ("max_length", r"length|tokens|sequence"),
     ("dropout", r"dropout"),
     ("max_steps", r"steps"),
+    ("trials", r"trials|variants|attempts"),
+    ("minutes", r"minutes|time|hours?"),
 )
 
 
 def find_relative(plain: str) -> dict[str, float]:
     """Return argument → factor for wishes such as `a smaller batch` or `a tenth of the rate`."""
     factors: dict[str, float] = {}
-    for name, words in _TARGETS[:-1]:
+    for name, words in _TARGETS:
         for match in re.finditer(rf"\b(?:{words})\b", plain):
             if share := _SHARE_OF.search(plain[: match.start()]):
                 factors.setdefault(name, 1 / _PART[share[1]])

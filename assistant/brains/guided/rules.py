@@ -93,7 +93,7 @@ def _price_or_advice(scores: Scores, words: Clause) -> None:
 
 
 def _several_methods(scores: Scores, words: Clause) -> None:
-    if "compare" in scores and words.says("runs?|jobs?|trainings?|one"):
+    if "compare" in scores and words.says("runs?|jobs?|trainings?|one|who"):
         return
     several = len(set(re.findall(r"\b(?:lora|qlora|dora|full)\b", words.text))) > 1
     if several and scores.get("explain", 0) + scores.get("recommend", 0) > 0:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from assistant.brains.guided.likely import likely_intent
 from assistant.brains.guided.patterns import phrase
 from assistant.brains.guided.plan import Offered, Plan
 from assistant.brains.guided.rules import is_question
@@ -50,7 +51,8 @@ def tells_a_trouble(view: View, wishes: Sequence[Wish]) -> bool:
     if not intents:
         return is_complaint(words) or quotes_an_error(view.typed)
     if intents <= {"resume", "show", "models"}:
-        return quotes_an_error(view.typed)
+        told = intents == {"show"} and not is_question(words) and names_a_cause(words)
+        return quotes_an_error(view.typed) or (told and likely_intent(words) == "diagnose")
     asks = is_question(words) or _ASKS_WHAT_IT_IS.search(words)
     if asks or ("evaluate" in intents and words.endswith("?") and not _OF_MINE.match(words)):
         return False
