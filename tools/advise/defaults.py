@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from tools.advise.evidence import PEFT_COMPARISON, facts_of_method
 from tools.advise.figures import Reason
 from tools.advise.models import ModelInfo
@@ -13,6 +15,10 @@ GENTLE_PAPER = "DPO, arXiv 2305.18290, appendix B: 1e-6 for every weight"
 _GENTLE = frozenset({"dpo", "kto", "orpo", "grpo"})
 """Objectives that start from a model which answers, and compare or reward its answers."""
 CARD = "the starter model's card"
+_MANY_ROWS = 20_000
+_LEAST_STEPS, _MOST_EPOCHS = 120, 20.0
+"""Measured on the shipped FAQ of 114 rows: held-out loss 6.66 at first, 5.16 after 24 steps of 16
+rows, 1.66 after 160."""
 TINY = 50_000_000
 """Below this many parameters a model is tuned with far larger steps than the literature's."""
 
@@ -50,11 +56,27 @@ def learning_rate(
     return rate, Reason(f"learning rate {rate:g}", why, source)
 
 
-def epochs(rows: int, model: ModelInfo) -> tuple[float, Reason]:
+def card_epochs_do(rows: int, epochs: float, objective: str) -> bool:
+    """Return whether the epochs of a model's card suit other data than that of the card."""
+    return rows <= _MANY_ROWS and epochs >= min(_MOST_EPOCHS, _least_epochs(rows, objective))
+
+
+def _least_epochs(rows: int, objective: str) -> float:
+    """Return the epochs of a tiny model that make the steps without which it learns nothing."""
+    return 0.0 if objective in _GENTLE else math.ceil(_LEAST_STEPS / math.ceil(rows / 16))
+
+
+def epochs(
+    rows: int, model: ModelInfo, objective: str = "prompt_completion"
+) -> tuple[float, Reason]:
     """Return how often the data is read: less often the more of it there is."""
     if model.parameters < TINY:
+        least = min(_MOST_EPOCHS, _least_epochs(rows, objective))
+        if least > 4:
+            why = "few rows: so many passes make the steps that a tiny model needs to learn them"
+            return least, Reason(f"{least:g} epochs", why, "measured on tiny models here")
         count, why = 4.0, "a model this small learns slowly and forgets little"
-        if rows > 20_000:
+        if rows > _MANY_ROWS:
             count, why = 2.0, "there is enough data to read it twice"
         return count, Reason(f"{count:g} epochs", why, "measured on tiny models here")
     if rows < 1_000:

@@ -44,16 +44,23 @@ class Draft:
         if wished is not None:
             return cast("Value", wished)
         advised = self.model.recommended.get(name)
-        if advised is not None and self._card_applies(name):
+        if advised is not None and self._card_applies(name, float(advised)):
             words = f"{name.replace('_', ' ')} {advised:g}"
             self.because(Reason(words, "tried on this very model", defaults.CARD))
             return cast("Value", int(advised) if isinstance(default[0], int) else float(advised))
         self.because(default[1])
         return default[0]
 
-    def _card_applies(self, name: str) -> bool:
+    @property
+    def objective(self) -> str:
+        """What is learned: as wished, else as the data tells."""
+        return self.request.objective or self.manifest.objective
+
+    def _card_applies(self, name: str, advised: float) -> bool:
         """A card's rates are for LoRA and its kin; its epochs for data of ordinary size."""
         method = self.request.method
         if name == "learning_rate" and method:
             return facts_of_method(method).rate == 1.0
-        return not (name == "epochs" and self.rows > 20_000)
+        if name == "epochs":
+            return defaults.card_epochs_do(self.rows, advised, self.objective)
+        return True

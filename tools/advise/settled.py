@@ -74,7 +74,11 @@ def _rates(situation: Situation, model: ModelInfo, method: str, found: Arrangeme
         wish, advised, "learning_rate",
         defaults.learning_rate(method, model, found.work.objective),
     )  # fmt: skip
-    passes, passes_why = _choice(wish, advised, "epochs", defaults.epochs(rows, model))
+    objective = found.work.objective
+    if not defaults.card_epochs_do(rows, float(advised.get("epochs") or 0), objective):
+        advised = {name: value for name, value in advised.items() if name != "epochs"}
+    usual = defaults.epochs(rows, model, objective)
+    passes, passes_why = _choice(wish, advised, "epochs", usual)
     patience = None if rows < 50 else 3
     if patience:
         stop = "stops when the held-out loss has not improved for three evaluations"

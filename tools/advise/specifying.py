@@ -30,7 +30,7 @@ _SEED = 17
 def spec_of(draft: Draft, work: Workload, accumulation: int) -> TrainingSpec:
     """Return the complete spec of a way to run that fits."""
     request, model, manifest = draft.request, draft.model, draft.manifest
-    epochs = draft.pick("epochs", defaults.epochs(draft.rows, model))
+    epochs = draft.pick("epochs", defaults.epochs(draft.rows, model, draft.objective))
     per_epoch = max(1, math.ceil(draft.rows / (work.batch * accumulation * work.gpus)))
     steps = request.max_steps or math.ceil(epochs * per_epoch)
     every = defaults.evaluation_every(steps, per_epoch)
