@@ -66,7 +66,7 @@ def main() -> str:
 
 
 def _measure(ctx: Context, waits_s: float) -> tuple[float, ...]:
-    """Return processor seconds and seconds to the first step, to the loaded model and to the probe."""
+    """Return processor seconds and seconds to the first step, then to model and probe."""
     tickets = str(shipped("samples", "support_tickets.csv"))
     plan = load_catalog()["start_training"].call(ctx, {"path": tickets})
     time.sleep(waits_s)
