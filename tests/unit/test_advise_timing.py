@@ -1,4 +1,4 @@
-"""The time of a plan counts what is read, asked and answered; and a plan is long enough to learn."""
+"""The time of a plan counts what is read, asked and answered; a plan is long enough to learn."""
 
 from __future__ import annotations
 

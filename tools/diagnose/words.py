@@ -44,7 +44,7 @@ COMPLAINTS: tuple[Complaint, ...] = (
     _complaint(rf"overfit|{_VAL}[^.;]{{0,40}}{_UP}|{_UP}[^.;]{{0,20}}{_VAL}|"
                r"(?:good|great|perfect|fine|well|low)[^.;]{0,30}train\w*[^.;]{0,40}(?:bad|poor|high|"
                r"worse|terribl[ey]|awful|horrible|fails?)[^.;]{0,30}(?:val|test|new|unseen|real)|"
-               r"train\w*[^.;]{0,24}(?:good|great|perfect|fine|well|low|tiny|small|near zero|excellent)"
+               r"train\w*[^.;]{0,24}(?:good|great|perfect|fine|well|low|tiny|small|excellent)"
                r"[^.;]{0,40}(?:bad|poor|worse|terribl[ey]|awful|fails?|wrong|useless)[^.;]{0,30}"
                r"(?:val|test|new|unseen|real|other)|"
                r"\bby heart\b|memori[sz]\w*|parrot\w*|regurgitat\w*",
@@ -118,7 +118,8 @@ COMPLAINTS: tuple[Complaint, ...] = (
                ("quantisation_loss", "merge_loss"),
                "The quantised model is said to be worse.", "The parity figures of the export."),
     _complaint(r"(?:same|identical)[^.;]{0,30}\b(?:as|like|to) (?:before|the (?:base|original|"
-               r"untuned))|(?:tuned|adapter|lora|model)[^.;]{0,40}(?:same|identical|"
+               r"untuned))|(?:tuned|adapter|lora|model)[^.;]{0,40}(?:"
+               r"same(?! (?:base|file|data|settings|run|seed|rank))|identical|"
                r"no (?:difference|effect|"
                r"change)|like the base|exactly what the base)",
                ("adapter_not_applied", "lr_too_low"),

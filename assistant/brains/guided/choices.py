@@ -194,7 +194,7 @@ def _table() -> Mapping[str, Mapping[str, re.Pattern[str]]]:
         if name in _EVERYDAY_WORDS:
             before = ("method", "with", "use", "using", "try", "via", "want", "go for", "rather")
             led = "|".join(rf"(?<={word} ){name}" for word in before)
-            words = [rf"{name} (?:method|adapters?|peft|instead)|{led}"]
+            words = [rf"{name} (?:method|adapters?|peft|instead)|{led}|(?<=, ){name}(?=,|$)"]
         if name == "full":
             continue
         known = table["method"].get(name)

@@ -56,7 +56,7 @@ def take_up(view: View, offered: Offered) -> Plan | None:
     agrees = agrees or phrase("TAKES_CURE").search(plain)
     asked_of_us = re.match(r"(?:please )?(?:can|could|would|will) you\b", plain)
     doubts = (plain.endswith("?") and not asked_of_us) or re.search(
-        r"\b(?:not|don't|no|why|what|how|before|wait)\b", plain
+        r"\b(?:not|don't|no|why|what|how|before|wait)\b", phrase("AS_TOLD").sub(" ", plain)
     )
     return take_cure(view, offered, offer, values) if agrees and not doubts else None
 

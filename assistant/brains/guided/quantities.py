@@ -21,6 +21,7 @@ _LR = (
 )
 
 
+_RUNS = re.compile(r"(?<![\w.-])(\d{1,3}) (?:\w+ )?runs\b")
 _USUAL_PATIENCE = 3
 _NEVER = 1000
 """The most evaluations without a gain that a plan can wait for: no run has as many."""
@@ -211,10 +212,14 @@ def find_quantities(plain: str) -> Values:
     elif "early_stopping_patience" not in values and phrase("STOPS_EARLY").search(plain):
         values["early_stopping_patience"] = _USUAL_PATIENCE
     for name, words in _MAY_BE_NONE:
-        if name not in values and re.search(
-            rf"\b(?:no|without(?: any| a)?|zero|0) {words}\b", plain
+        if name not in values and any(
+            phrase("TAKEN_BACK").search(plain[: match.start()])
+            or re.search(r"\b(?:zero|0) $", plain[: match.start()])
+            for match in re.finditer(rf"\b{words}\b", plain)
         ):
             values[name] = 0
+    if "trials" not in values and phrase("SEARCH").search(plain) and (runs := _RUNS.search(plain)):
+        values["trials"] = int(runs[1])
     return values
 
 

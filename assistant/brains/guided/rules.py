@@ -140,8 +140,10 @@ def _looking_at_a_run(scores: Scores, words: Clause) -> None:
 
 
 def _export_or_training(scores: Scores, words: Clause) -> None:
-    a_new_one = re.search(rf"\b(?:an?|another) (?:\w+ )?{pattern_of('method')}", words.text)
+    a_method = rf"\b(?:an?|another) (?:\w+ )?{pattern_of('method')}"
+    on_its_base = words.names_file and words.speaks_of("SAME_BASE")
     about_a_run = words.names_job or words.says(r"export\w*|onnx|gguf|merge\w*")
+    a_new_one = on_its_base or re.search(a_method, words.text)
     if "export" in scores and a_new_one and not about_a_run:
         scores["start"] = max(scores.pop("export"), scores.get("start", 0))
         return
@@ -167,6 +169,10 @@ def _a_model_there_is(scores: Scores, words: Clause) -> None:
 
 def _preparing_or_training(scores: Scores, words: Clause) -> None:
     if not {"prepare", "start"} <= scores.keys():
+        return
+    of_training = words.says(r"epochs?|rank|learning rate|lr|steps|seed|alpha|early stopping")
+    if scores["start"] >= ENOUGH and (of_training or re.search(pattern_of("method"), words.text)):
+        scores.pop("prepare")
         return
     if scores["prepare"] < _WEAK_PREPARE:
         scores.pop("prepare")
