@@ -73,3 +73,29 @@ def test_two_processes_stopped_and_resumed_learn_what_one_does(ctx: Context, tin
     assert found == {step: pytest.approx(loss, rel=TOLERANCE) for step, loss in expected.items()}
     best = alone.metrics["best_eval_loss"]
     assert together.metrics["best_eval_loss"] == pytest.approx(best, rel=TOLERANCE)
+
+
+def test_several_processes_that_have_too_little_are_made_smaller_and_then_say_what_is_missing(
+    ctx: Context, tiny: Path
+) -> None:
+    # Less than the libraries alone have in each: no batch can be small enough.
+    here = Context(ctx.settings.model_copy(update={"memory_limit_gib": 0.2}))
+    spec = _spec(
+        here, tiny, batch_size=4, engine="ddp", processes=2, max_steps=4,
+        may_change=("batch_size", "gradient_accumulation"),
+    )  # fmt: skip
+    pair = submit(here, spec, name="tight", predicted={"memory_gib": 0.1})
+    pid = pair.pid
+    ended = _ended(here, pair)
+    assert ended.state == "failed"
+    assert ended.error is not None
+    assert ended.error["refused_by"] == "memory", ended.error
+    assert "0.2 GiB allowed" in ended.error["message"]
+    assert "smaller model" in ended.error["hint"]
+    # All of it is one process, whatever images it had.
+    assert pid is not None
+    assert ended.pid == pid
+    attempts = [e.payload["changes"] for e in here.store.jobs.events(pair.id, kinds=["attempt"])]
+    assert attempts
+    assert attempts[-1]["batch_size"][1] == 1
+    assert all(set(a) == {"batch_size", "gradient_accumulation"} for a in attempts)

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import errno
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,12 @@ import pytest
 from tests.integration.jobs_here import job_here, small_run, told_by
 from tests.jobs_factory import make_spec_alone
 from tools.context import Context
+from tools.errors import Unavailable
 from tools.history.events import Warned
 from tools.history.spec import TrainingSpec
+from tools.jobs.checkpoints import checkpoint_folders
 from tools.work import load, memory, outcome, train
+from tools.work.keep import Keeper
 from tools.work.objectives import preference, supervised
 from tools.work.proposals import proposal
 from tools.work.report import Job
@@ -139,6 +144,30 @@ except MemoryError as error:
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
     )
     assert done.stdout.split() == ["True", "True"], done.stderr[-500:]
+
+
+@pytest.mark.parametrize(
+    ("code", "kept"), [(sqlite3.SQLITE_IOERR_SHMMAP, False), (sqlite3.SQLITE_BUSY, True)]
+)
+def test_no_checkpoint_is_ahead_of_a_history_that_there_is_no_memory_to_open(
+    job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, code: int, kept: bool
+) -> None:
+    """A fresh image would go on from it, and what was told of the steps before would be lost."""
+    cause = sqlite3.OperationalError("disk I/O error")
+    cause.sqlite_errorcode = code
+
+    def closed() -> None:
+        raise Unavailable("Cannot open it.", hint="Look at it.") from cause
+
+    run = job()
+    keeper = Keeper(run, run.record.training)
+    half = run.folder / "checkpoints" / "half" / "checkpoint-4"
+    half.mkdir(parents=True)
+    (half / "adapter_model.safetensors").write_bytes(b"weights")
+    monkeypatch.setattr(run, "flush", closed)
+    with nullcontext() if kept else pytest.raises(Unavailable):
+        keeper.checkpoint_written(half)
+    assert [folder.name for folder in checkpoint_folders(run.folder)] == ["checkpoint-4"] * kept
 
 
 @pytest.mark.parametrize("room", [8, 0])

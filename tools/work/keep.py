@@ -6,7 +6,7 @@ import errno
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from tools.methods import method
 from tools.work.monitor import Monitor, RunFacts
 from tools.work.recipe import save_weights
 from tools.work.report import Job
+from tools.work.shortage import is_about_memory
 from tools.work.template import template_hash
 
 _FULL_DISK_SIGNS = ("no space left", "code: 28", "quota exceeded", "file write failed")
@@ -79,8 +80,13 @@ class Keeper:
         )
         # What is told of the steps up to here would be missing from the history of a run that was
         # killed now and goes on from here.
-        with suppress(Unavailable):  # a history that is busy takes it later
+        try:
             self._job.flush()
+        except Unavailable as error:
+            # A history that is busy takes it later; one that there is no memory to open may never,
+            # and then the run goes on from before those steps.
+            if is_about_memory(error):
+                raise
         folder = move_up(folder)
         self._job.emit(
             CheckpointSaved(step=step, folder=folder.relative_to(self._job.folder).as_posix())
