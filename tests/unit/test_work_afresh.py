@@ -100,6 +100,19 @@ def test_an_end_comes_to_beginning_again(
     assert told.value.hint
 
 
+def test_a_worker_that_stood_by_begins_again_like_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+    monkeypatch.setattr("os.execve", lambda _, command, __: begun.append(command[-1]))
+    limit = resource.getrlimit(resource.RLIMIT_DATA)
+    with (tmp_path / "lock").open("w") as lock:
+        handover = Handover(lock=lock.fileno(), images=0)
+        Start("job-1", handover, {}, limit).again(lock.fileno(), None)
+        after = Handover(lock=lock.fileno(), images=1)
+    assert [Handover.model_validate_json(document) for document in begun] == [after]
+
+
 def _sqlite(code: int) -> sqlite3.OperationalError:
     error = sqlite3.OperationalError("disk I/O error")
     error.sqlite_errorcode = code
