@@ -52,7 +52,7 @@ _REWARDS = (
 """Those of tools.rewards, as people name them."""
 _BOTH = re.compile(r"\bboth (?:my |the |of the |cpu )?(?:gpus?|cards?|devices?|cores?|cpus?)\b")
 _SHARED = re.compile(
-    r"\b(?:as|in|with|on|over|across|use|using|into|between|start|run|make it) (?:\w+ )?(?:[2-9]|[1-9]\d{1,2}) (?:cpu |parallel |separate |worker )?(?:processes|workers|procs|ranks)\b"
+    r"\b(?:as|in|with|on|over|across|use|using|into|between|start|run|make it) (?:\w+ )?(?:[2-9]|[1-9]\d{1,2}) (?:cpu |parallel |separate |worker )?(?:processes|workers|procs|ranks|devices)\b"
     r"|\b(?:[2-9]|[1-9]\d{1,2}) (?:cpu |parallel |separate |worker )?processes\b"
     r"|\bboth (?:my |the |of the |cpu )?(?:cores?|cpus?)\b|\b(?:1|one|a) process (?:per|for each|a) core\b"
 )

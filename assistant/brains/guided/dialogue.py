@@ -34,6 +34,7 @@ from assistant.brains.guided.weighing import ACTS
 from assistant.brains.guided.wishes import Understanding, Wish
 
 _ENDS = re.compile(r"\b(?:left|done|finish\w*|over|ready|longer|still|end|complete\w*)\b")
+_NOW = re.compile(r"\b(?:current(?:ly)?|right now|at the moment|so far)\b")
 _MOST_CALLS = 8
 _TALK = frozenset({"help", "identity", "greet", "thanks", "bye"})
 _ENDS_TALK = frozenset({"secret", "shell"})
@@ -168,6 +169,8 @@ def _grounded(view: View, wishes: Sequence[Wish]) -> list[Wish]:
             and not named_paths(view)
             and _ENDS.search(wish.clause)
         ):
+            meant = replace(wish, intent="show")
+        if wish.intent == "explain" and live and _NOW.search(wish.clause):
             meant = replace(wish, intent="show")
         if not (meant is not wish and any(w.intent == meant.intent for w in (*found, *wishes))):
             found.append(meant)

@@ -46,6 +46,8 @@ def find_dropped(plain: str, plan: Mapping[str, Any]) -> set[str]:
         for match in re.finditer(rf"\b(?:{words})\b", plain):
             if phrase("TAKEN_BACK").search(plain[: match.start()]):
                 found |= set(names)
+    if re.search(r"\b(?:all|every) (?:the )?linear\b", plain):
+        found.add("target_modules")
     for name, value in choices_crossed_out(plain):
         if str(plan.get(name)) == value:
             found |= {name, *_TOGETHER.get(name, ())}

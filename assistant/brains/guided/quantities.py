@@ -80,7 +80,7 @@ def _rate(text: str) -> object:
 def _either(name: str, value: str) -> str:
     """The figure behind its name (`rank of 8`) or before it (`8 epochs`)."""
     return (
-        rf"\b(?:{name})(?![a-z]){IS}{value}|(?<![\w.-]){value} ?(?:as |for )?(?:the |my |a )?(?:{name})\b"
+        rf"\b(?:{name})(?![a-z])(?:-(?=\d)|{IS}){value}|(?<![\w.-]){value} ?(?:as |for )?(?:the |my |a )?(?:{name})\b"
         rf"|\b(?:{name})(?:,| -|;)? (?:{_WANTS}) (?:just |only |about )?{value}"
         rf"|\b(?:{name}), {value} (?:{_SUFFICES})\b"
         rf"|\b(?:{name}) (?:is|are|seems?|looks?) (?:way |far |a bit |much )?too \w+[,;:-]? {value}(?= (?:please|instead|is|would|will|then)\b|[.!]|$)"

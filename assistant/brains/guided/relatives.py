@@ -40,6 +40,7 @@ _TIMES = re.compile(
 )
 _DOWN = re.compile(r"small|low|less|few|slow|short|cut|reduc|decreas|shrink|drop|divid|gentl")
 _TARGETS = (
+    ("gradient_accumulation", r"accum\w*"),
     ("batch_size", r"batch(?:es)?(?: size)?|bs"),
     ("rank", r"rank|adapter"),
     ("alpha", r"alpha"),

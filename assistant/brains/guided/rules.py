@@ -217,8 +217,10 @@ def _is_of_data(scores: Scores, words: Clause) -> bool:
 
 def _several_runs(scores: Scores, words: Clause) -> None:
     """A search is a training, though the best settings are asked for; runs side by side are not judged."""
-    if "start" in scores and words.speaks_of("SEARCH") and not is_question(words.text):
-        scores["start"] = max(scores["start"], scores.get("recommend", 0) + 0.1)
+    counted = words.says(r"\d+ (?:\w+ )?(?:trials|variants|attempts|combinations)")
+    searches = words.speaks_of("SEARCH") and not is_question(words.text)
+    if searches and (counted or "start" in scores):
+        scores["start"] = max(scores.get("start", ENOUGH), scores.get("recommend", 0) + 0.1)
     if scores.get("compare", 0) >= _PLAIN_SYMPTOM:
         for other in ("evaluate", "explain", "show", "jobs", "recommend", "try"):
             if other in scores:

@@ -34,6 +34,8 @@ _ASKS_WHAT_IT_IS = re.compile(r"\b(?:means?|terms?|called|definition|explain|tel
 _BESIDE_A_TROUBLE = frozenset({"try", "explain", "evaluate", "export", "undo", "inspect"})
 _OF_MINE = re.compile(r"(?:my|our|the)\b")
 _MOST_LOG = 20_000
+_ALIKE = 3
+"""Words that two errors must share to be the same one, such as `CUDA out of memory`."""
 _FAILED = ("failed", "lost", "interrupted")
 _LIVE = ("running", "queued")
 
@@ -81,10 +83,25 @@ def _evidence(view: View, wish: Wish) -> Args:
     if files:
         return {"log": files[0], "question": words}
     if log := pasted_log(view):
-        return {"log": log, "question": words[:300]}
+        return {"job": _run_that_said(view, log), "log": log, "question": words[:300]}
     if streams and "events" in words:
         return {"events": streams[0], "question": words}
     return {"job": _sick_job(view, wish), "question": words}
+
+
+def _run_that_said(view: View, log: str) -> str | None:
+    """Return the one failed run whose own error is what was pasted, so that it can be cured."""
+    quoted = _words_of(log)
+    said = [
+        str(job["id"])
+        for job in view.trainings
+        if job["state"] in _FAILED and len(_words_of(str(job.get("error", ""))) & quoted) >= _ALIKE
+    ]
+    return said[0] if len(said) == 1 else None
+
+
+def _words_of(text: str) -> set[str]:
+    return set(re.findall(r"[a-z]{3,}", text.lower()))
 
 
 def pasted_log(view: View) -> str | None:
