@@ -30,7 +30,7 @@ OFFERED = {
     "estimate_resources": "path model method max_length batch_size gradient_accumulation rank"
     " target_modules gradient_checkpointing precision optimizer quantization engine epochs"
     " memory_gb hardware solve price_per_hour exact accuracy",
-    "list_models": "search licence target memory_gb hardware fits limit",
+    "list_models": "search licence target memory_gb hardware fits largest_b limit",
     "describe_hardware": "hardware",
     "explain": "question",
     "start_training": TRAINING,

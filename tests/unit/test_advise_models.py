@@ -10,6 +10,7 @@ import pytest
 
 from tests.hub import Hub
 from tools.advise.models import STARTER, catalogue_entry, hub_destination, resolve_model
+from tools.catalog import find_capability
 from tools.context import Context
 from tools.errors import BadInput, NotAllowed, NotFound, Unavailable
 
@@ -218,3 +219,10 @@ def test_a_folder_of_rounded_weights_is_refused(ctx: Context, tmp_path: Path) ->
 def test_other_kinds_of_model_are_told_by_name(ctx: Context, name: str) -> None:
     with pytest.raises(BadInput, match="causal language models"):
         resolve_model(ctx, name)
+
+
+def test_models_beyond_a_size_are_left_out(ctx: Context) -> None:
+    listed = find_capability("list_models").call(ctx, {"largest_b": 2, "limit": 500})
+    sizes = [model.parameters_b for model in listed.models]  # type: ignore[attr-defined]
+    assert sizes
+    assert max(sizes) <= 2

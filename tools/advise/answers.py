@@ -44,6 +44,7 @@ def models_for(
     memory_gb: float | None,
     hardware: str | None,
     fits: bool,
+    largest_b: float | None,
     limit: int,
 ) -> ModelsReport:
     """List models that meet the needs, with what tuning them takes on the machine."""
@@ -53,6 +54,8 @@ def models_for(
         if search and search.lower() not in f"{model.name} {model.licence}".lower():
             continue
         if licence_problem(model, licence or "") or target_problem(model, target or "hf"):
+            continue
+        if largest_b is not None and model.parameters > 1e9 * largest_b:
             continue
         entry = _shown(ctx, model, source, machine)
         if not fits or entry.fits != "does not fit":

@@ -211,6 +211,10 @@ def list_models(
     memory_gb: MemoryGb_ = None,
     hardware: Hardware_ = None,
     fits: Annotated[bool, Field(description="Only models that fit.")] = False,
+    largest_b: Annotated[
+        float | None,
+        Field(description="Largest size, in billions of parameters.", gt=0, le=10_000),
+    ] = None,
     limit: Annotated[int, Field(description="Most models to show.", ge=1, le=500)] = 20,
     *,
     ctx: Context,
@@ -227,6 +231,7 @@ def list_models(
         memory_gb=memory_gb,
         hardware=hardware,
         fits=fits,
+        largest_b=largest_b,
         limit=limit,
     )
 

@@ -26,6 +26,9 @@ from tools.advise.cards import places
 from tools.advise.models import catalogue_entry
 
 _OF_SIZE = re.compile(r"(?<![\w.])(\d{1,3}(?:\.\d+)?) ?(b|billion)\b(?! ?(?:rows|tokens|examples))")
+_AT_MOST = re.compile(
+    r"(?:\b(?:under|below|up to|at most|(?:small|few|low)er than|less than|max(?:imum)?|no (?:more|bigger|larger) than|within)|<=?) ?(\d+(?:\.\d+)?) ?(b|billion|m|million)\b"
+)
 _LICENCES = re.compile(
     r"\bcommercial\w*|\bsell\w*\b|\bapache(?: 2(?:\.0)?)?\b|\bmit\b|\bpermissive\w*|\bopen[- ]source\b"
 )
@@ -124,7 +127,7 @@ def _advice_values(view: View) -> Args:
         of_the_machine = re.search(
             r"\d ?(?:gb|gigs?) (?:of )?(?:system |main )?(?:ram|memory)\b", plain
         )
-        if of_the_machine or re.search(r"\d ?x|\d+ ?(?:gpus|cards)", hardware):
+        if of_the_machine or re.search(r"\d ?x|\d+ ?(?:gpus|cards)|[a-z].*\d ?gb", hardware):
             values.pop("memory_gb", None)
     return values
 
@@ -206,6 +209,8 @@ def models(view: View, wish: Wish, offered: Offered) -> Plan:
     if memory := training_values(view).get("memory_gb"):
         values |= {"memory_gb": memory, "fits": True}
     values["licence"] = _licence(view.said.plain)
+    if largest := _AT_MOST.search(view.said.plain):
+        values["largest_b"] = float(largest[1]) / (1 if largest[2].startswith("b") else 1000)
     if re.search(r"\b(?:gguf|llama\.?cpp|ollama)\b", view.said.plain):
         values["target"] = "gguf"
     elif re.search(r"\b(?:onnx|phones?|mobile|edge)\b", view.said.plain):

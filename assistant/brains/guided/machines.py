@@ -50,6 +50,12 @@ _NAMED = re.compile(
     r"b200|a10g?|a40|a30|l40s?|l4|t4|v100|p100|k80|a6000|a5000|a4000|mi\d{3}x?|m[1-4](?: (?:pro|max|ultra))?)s?(?= |$|[.,?!;])(?: ?(?:gpus?|cards?|\d+ ?gb))?"
 )
 
+_SMALL = re.compile(
+    r"\b(?:raspberry(?: pi)?|jetson(?: nano| orin)?|chromebook|macbook(?: air| pro)?|mac mini|imac)\b"
+    r"(?: \d(?!\d))?(?:,? (?:with|of|and)? ?\d+ ?(?:gb|gigs?)(?: (?:of )?(?:ram|memory))?)?"
+)
+"""Computers that are no card; how much memory they have must be said with them."""
+
 
 def find_target(plain: str, *, firm: bool = False) -> str | None:
     """Return where the tuned model will run.
@@ -73,6 +79,9 @@ def find_hardware(plain: str) -> str | None:
     sized = _SIZED.search(plain) or _TIMES.search(plain) or _CARDS_OF.search(plain)
     if sized and int(sized["n"]) > 1:
         return f"{sized['n']}x{sized['gb']}GB"
+    small = _SMALL.search(plain)
+    if small and find_target(plain) is None:
+        return small[0]
     named = _NAMED.search(plain)
     if not named or not named[0].strip():
         return None
