@@ -69,6 +69,8 @@ def correct_plan(view: View, offered: Offered) -> Plan | None:
         base.pop("epochs", None)
     if values.get("epochs") and "max_steps" not in values:
         base.pop("max_steps", None)
+    if values.get("engine") == "single":
+        base = {k: v for k, v in base.items() if k not in ("processes", "nodes", "offload")}
     if values.get("method") == "full":
         base = {k: v for k, v in base.items() if k not in ("rank", "alpha", "dropout")}
     return plan_start(view, offered, {**base, **values}, path or base.get("path"))

@@ -44,7 +44,8 @@ def find_dropped(plain: str, plan: Mapping[str, Any]) -> set[str]:
         if not set(names) & plan.keys():
             continue
         for match in re.finditer(rf"\b(?:{words})\b", plain):
-            if phrase("TAKEN_BACK").search(plain[: match.start()]):
+            before, after = plain[: match.start()], plain[match.end() :]
+            if phrase("TAKEN_BACK").search(before) or phrase("SWITCHED_OFF").match(after):
                 found |= set(names)
     if re.search(r"\b(?:all|every) (?:the )?linear\b", plain):
         found.add("target_modules")

@@ -69,7 +69,10 @@ def _asks_about_settings(view: View, offered: Offered) -> Plan | None:
     intent = "recommend" if _EITHER.search(plain) or not find_path(view) else "estimate"
     if intent == "estimate" and phrase("FIELD").search(plain) and _ADVISABLE.search(plain):
         intent = "explain"
-    return plan_wish(view, Wish(intent, 3, plain, True), offered)
+    plan = plan_wish(view, Wish(intent, 3, plain, True), offered)
+    if path := find_path(view):
+        plan.memo.setdefault("path", path)
+    return plan
 
 
 def _answer_need(view: View, need: dict[str, Any], offered: Offered) -> Plan | None:

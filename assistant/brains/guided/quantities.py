@@ -214,6 +214,7 @@ def find_quantities(plain: str) -> Values:
     for name, words in _MAY_BE_NONE:
         if name not in values and any(
             phrase("TAKEN_BACK").search(plain[: match.start()])
+            or phrase("SWITCHED_OFF").match(plain[match.end() :])
             or re.search(r"\b(?:zero|0) $", plain[: match.start()])
             for match in re.finditer(rf"\b{words}\b", plain)
         ):

@@ -33,6 +33,7 @@ _PART = {
 _SHARE_OF = re.compile(
     rf"\b(?:(?:an?|1|one) )?({'|'.join(_PART)}) (?:of )?(?:the |that |its |my )?(?:old |last |previous |current )?$"
 )
+_TO_SHARE = re.compile(rf"(?: \w+){{0,2}} to (?:(?:an?|1|one) )?({'|'.join(_PART)})\b")
 _TIMES = re.compile(
     r"(?<![\w.-])(\d+(?:\.\d+)?) ?(?:x|times|-?fold) (?:as )?(?P<way>the|that|as|(?:low|high|small|larg|bigg|slow|fast|long|short|great)er|less|more|fewer)\b"
     r"|\b(?P<cut>\w+) (?:it )?by (?:a )?factor (?:of )?(\d+(?:\.\d+)?)"
@@ -59,7 +60,9 @@ def find_relative(plain: str) -> dict[str, float]:
     factors: dict[str, float] = {}
     for name, words in _TARGETS:
         for match in re.finditer(rf"\b(?:{words})\b", plain):
-            if share := _SHARE_OF.search(plain[: match.start()]):
+            if (share := _SHARE_OF.search(plain[: match.start()])) or (
+                share := _TO_SHARE.match(plain[match.end() :])
+            ):
                 factors.setdefault(name, 1 / _PART[share[1]])
     for match in _TIMES.finditer(plain):
         times = float(next(match[i] for i in (1, 4, 5, 6) if match[i]))
