@@ -106,7 +106,9 @@ def compare(title: str, rows: list[Row], sizes: tuple[int, int], model: str, epo
         measures = "LUTHIER_KEPT" not in os.environ
         same = run({**fixed, "trainer": "encode", "into": folder}, place) if measures else {}
         for turn in range(_TURNS):
-            for name, kind in _KINDS.items():
+            # Who comes first changes, so that nobody has the same neighbour in time.
+            order = [*_KINDS.items()]
+            for name, kind in order[turn % len(order) :] + order[: turn % len(order)]:
                 if turn and name in _ONCE and "LUTHIER_ALL" not in os.environ:
                     continue
                 case = {**same, **kind, "seed": 17 + turn}
