@@ -236,6 +236,7 @@ def test_rows_that_nearly_repeat_training_rows_hold_back_ship() -> None:
     ("lost", "words"),
     [
         (_loss(-0.7, 0.1), "forgot some general language: perplexity there is 2.0 times"),
+        (_loss(-10.0, 0.1), "forgot most of its general language: perplexity there is 22,026.5"),
         (_loss(0.01, 0.1), "forgot no general language"),
         (_loss(-0.01, 0.005), "forgot no general language"),
     ],

@@ -28,6 +28,8 @@ TOO_WIDE = 0.15
 _GUESS_FROM = 5
 """Of fewer rows not even the width of the interval is a hint at how many it takes."""
 _MANY_NEAR = 0.1
+_MOST_IS_GONE = 10
+"""Perplexity of general text that is so many times as high."""
 _SOME_FORGETTING = 0.05
 _MOST_NATS = 10.0
 
@@ -235,4 +237,5 @@ def _forgotten(evidence: Evidence) -> str:
     if lost is None or lost.high >= 0 or lost.value > -_SOME_FORGETTING:
         return "" if lost is None else "It forgot no general language."
     times = math.exp(min(-lost.value, _MOST_NATS))
-    return f"It forgot some general language: perplexity there is {times:.1f} times as high."
+    much = "some" if times < _MOST_IS_GONE else "most of its"
+    return f"It forgot {much} general language: perplexity there is {times:,.1f} times as high."
