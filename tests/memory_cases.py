@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.jobs_factory import TAGS, make_dataset, make_spec
-from tools.advise.specifying import MAY_CHANGE
 from tools.context import Context
-from tools.history.spec import TrainingSpec
+from tools.history.spec import MAY_CHANGE, TrainingSpec
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,9 @@ import psutil
 
 from tests.jobs_factory import make_dataset
 from tests.memory_cases import CASES, Case, spec_of
-from tools.advise.specifying import MAY_CHANGE
 from tools.context import Context
 from tools.history.jobs import JobRecord
-from tools.history.spec import UNFINISHED
+from tools.history.spec import MAY_CHANGE, UNFINISHED
 from tools.jobs.follow import wait
 from tools.jobs.launch import submit
 from tools.jobs.reconcile import is_alive, reconcile

@@ -13,17 +13,8 @@ from tools.advise.lengths import choose_max_length
 from tools.advise.options import passed_on
 from tools.advise.wishes import PlanRequest
 from tools.advise.workload import Workload
-from tools.history.spec import TrainingSpec
+from tools.history.spec import MAY_CHANGE, TrainingSpec
 
-MAY_CHANGE = (
-    "batch_size",
-    "gradient_accumulation",
-    "gradient_checkpointing",
-    "optimizer",
-    "attention",
-    "activation_offload",
-)
-"""What the memory ladder may change without asking: none of these changes the objective."""
 _SEED = 17
 
 

@@ -17,6 +17,15 @@ UNFINISHED: frozenset[JobState] = frozenset({"queued", "running"})
 Method = Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$", max_length=40)]
 """A row of `data/methods.toml`: `full`, `lora`, `qlora`, `dora`, `ia3`, `prompt_tuning`, …"""
 Engine = Literal["single", "ddp", "zero1", "zero2", "zero3", "fsdp"]
+MAY_CHANGE = (
+    "batch_size",
+    "gradient_accumulation",
+    "gradient_checkpointing",
+    "optimizer",
+    "attention",
+    "activation_offload",
+)
+"""What the memory ladder may change without asking: none of these changes the objective."""
 Objective = Literal[
     "prompt_completion",
     "chat",

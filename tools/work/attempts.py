@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
-from tools.history.spec import TrainingSpec
+from tools.history.spec import MAY_CHANGE, TrainingSpec
 from tools.work.report import Job
-
-CHANGEABLE = (
-    "batch_size",
-    "gradient_accumulation",
-    "gradient_checkpointing",
-    "optimizer",
-    "attention",
-    "activation_offload",
-)
-"""What a smaller attempt may differ in, as far as the plan allows."""
 
 
 def as_attempted(job: Job, spec: TrainingSpec) -> TrainingSpec:
@@ -29,7 +19,7 @@ def what_changed(job: Job) -> str:
     before, after = job.record.training, as_attempted(job, job.record.training)
     changes = [
         f"{name.replace('_', ' ')} {getattr(before, name)} to {getattr(after, name)}"
-        for name in CHANGEABLE
+        for name in MAY_CHANGE
         if getattr(before, name) != getattr(after, name)
     ]
     if not changes:

@@ -17,8 +17,7 @@ from tools.advise.architecture import Shape, shape_of
 from tools.advise.figures import MemoryEstimate
 from tools.advise.memory import Workload, estimate_memory
 from tools.history.events import AttemptChanged
-from tools.history.spec import TrainingSpec
-from tools.work.attempts import CHANGEABLE
+from tools.history.spec import MAY_CHANGE, TrainingSpec
 from tools.work.memory import memory_room_gib
 from tools.work.proposals import has_bitsandbytes, proposal
 from tools.work.report import Job
@@ -84,7 +83,7 @@ def step_down(
     chosen = next((r for r in below if _predicted_gib(r, shape, length) <= limit), below[-1])
     changes = {
         name: [getattr(spec, name), getattr(chosen, name)]
-        for name in CHANGEABLE
+        for name in MAY_CHANGE
         if getattr(spec, name) != getattr(chosen, name)
     }
     after = _predicted_gib(chosen, shape, length)
@@ -162,7 +161,7 @@ def _worth_trying(spec: TrainingSpec, shape: Shape, length: int) -> list[Trainin
             last = candidate
         else:
             dropped |= {
-                n: getattr(last, n) for n in CHANGEABLE if getattr(last, n) != getattr(rung, n)
+                n: getattr(last, n) for n in MAY_CHANGE if getattr(last, n) != getattr(rung, n)
             }
     return kept
 
