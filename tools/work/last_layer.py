@@ -49,9 +49,8 @@ def answering_only(part: torch.nn.Module | None, read: torch.Tensor) -> Iterator
     def forward(x: torch.Tensor) -> torch.Tensor:
         rows = x.reshape(-1, x.shape[-1])
         answer = whole(rows.index_select(0, places))
-        return (
-            rows.new_zeros(rows.shape, dtype=answer.dtype).index_copy(0, places, answer).view_as(x)
-        )
+        silent = answer.new_zeros(rows.shape)
+        return silent.index_copy(0, places, answer).view_as(x)
 
     part.forward = forward
     try:

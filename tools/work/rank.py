@@ -12,6 +12,7 @@ import threading
 import time
 import traceback
 import warnings
+from contextlib import suppress
 from typing import Any
 
 import psutil
@@ -82,11 +83,9 @@ def _die_with(worker_pid: str | None) -> None:
 
 
 def _watch(worker: psutil.Process) -> None:
-    try:
+    with suppress(psutil.NoSuchProcess):  # gone between the two questions: over as well
         while worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE:
             time.sleep(_LOOK_EVERY_S)
-    except psutil.NoSuchProcess:
-        pass
     os._exit(_ORPHANED)
 
 
